@@ -1,0 +1,165 @@
+"""The command line: `python -m p3mlib list | synth | verify | train | predict | notebooks`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+# Set before torch and OpenMP start: spinning threads of one process starve the others on few cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def main(argv=None):
+    """Run one command; returns the exit status: 0, 1 (something is wrong with the data), 2 (wrong arguments)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments) or 0
+    except (ValueError, FileNotFoundError, PermissionError) as error:
+        print(f"p3mlib {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m p3mlib", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name, run, text):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("list", _list, "show profiles, rows, tables, models and which runs are cached")
+    sub.add_argument("--profile", default="laptop")
+    sub = command("synth", _synth, "render P3M-Synth into a folder, in the layouts of the real data sets")
+    sub.add_argument("folder", type=Path)
+    sub.add_argument("--profile", default="laptop", help="takes size, counts and seed from this profile")
+    sub.add_argument("--size", type=int, nargs=2, metavar=("H", "W"))
+    sub.add_argument("--count", type=int, help="training images; the test sets shrink or grow in proportion")
+    sub.add_argument("--seed", type=int)
+    sub.add_argument("--jobs", type=int)
+    sub = command("verify", _verify, "name damaged, missing, mis-sized and mismatched files of a data set")
+    sub.add_argument("folder", type=Path)
+    sub = command("train", _train, "train rows of the grid and score them; what is cached is not done again")
+    sub.add_argument("rows", nargs="*", help="default: every row")
+    sub.add_argument("--profile", default="laptop")
+    sub.add_argument("--seed", type=int, help="default: every seed of the profile")
+    sub.add_argument("--jobs", type=int, help="trainings side by side")
+    sub.add_argument("--force", action="store_true", help="forget cached results of these rows")
+    sub = command("predict", _predict, "write alpha and cut-out PNGs for photos")
+    sub.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
+    sub.add_argument("--weights", type=Path, required=True, help="model.safetensors of a run")
+    sub.add_argument("-o", "--output", type=Path, required=True)
+    sub.add_argument("--strategy", choices=("resize", "hybrid"))
+    sub.add_argument("--ratio", type=float, help="network's input side over the image's; default: 512 px on the longer side")
+    sub = command("notebooks", _notebooks, "execute the notebooks with papermill: tables, figures, executed copies")
+    sub.add_argument("names", nargs="*", help="default: all, in order")
+    sub.add_argument("--profile", default="laptop")
+    sub.add_argument("--jobs", type=int, help="trainings side by side")
+    return parser
+
+
+def _list(arguments):
+    from p3mlib import config, models, runs
+
+    grid = config.load()
+    profile = grid.profile(arguments.profile)
+    print("profiles  " + ", ".join(grid.profiles))
+    print("models    " + ", ".join(models.list_models()))
+    for number, table in grid.tables.items():
+        print(f"table {number:2}  {table.title}: {', '.join(table.rows or [m for m, f in table.methods.items() if f])}")
+    for experiment in grid.experiments(grid.rows, arguments.profile):
+        folder = runs.folder(experiment)
+        state = "missing data" if folder is None else runs.Run(folder).state()
+        print(f"row       {experiment.name:12} seed {experiment.seed}  {profile.name}  {state}")
+
+
+def _synth(arguments):
+    from p3mlib import config
+    from p3mlib.synthetic import dataset
+
+    data = config.load().profile(arguments.profile).data
+    counts = dict(data.counts)
+    if arguments.count is not None:
+        if arguments.count < 1:
+            raise ValueError(f"--count {arguments.count}: at least 1 training image")
+        counts = {name: max(1, round(n * arguments.count / counts["train"])) for name, n in counts.items()}
+    seed = data.seed if arguments.seed is None else arguments.seed
+    dataset.write_all(arguments.folder, counts, tuple(arguments.size or data.size), seed, arguments.jobs)
+    print(f"{arguments.folder}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+
+
+def _verify(arguments):
+    from p3mlib.verify import verify
+
+    problems = verify(arguments.folder)
+    for problem in problems:
+        print(f"{problem.kind:11} {problem.path}: {problem.message}")
+    print(f"{arguments.folder}: {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}")
+    return 1 if problems else 0
+
+
+def _train(arguments):
+    from p3mlib import config, runs
+
+    grid = config.load()
+    rows = arguments.rows or list(grid.rows)
+    experiments = grid.experiments(rows, arguments.profile)
+    if arguments.seed is not None:
+        experiments = [grid.experiment(row, arguments.profile, arguments.seed) for row in rows]
+    for run in runs.fill(experiments, _sets(grid, rows), arguments.jobs, arguments.force):
+        print(run.folder)
+
+
+def _sets(grid, rows):
+    """Test sets of all tables that show one of the rows, each once, in order."""
+    tables = [table for table in grid.tables.values() if set(table.rows) & set(rows)]
+    return list(dict.fromkeys(pair for table in tables for pair in table.sets))
+
+
+def _predict(arguments):
+    from p3mlib import photos
+
+    damaged = photos.predict_files(
+        arguments.inputs, arguments.weights, arguments.output, arguments.strategy or "resize", arguments.ratio
+    )
+    for path, reason in damaged.items():
+        print(f"not done: {path}: {reason}", file=sys.stderr)
+    return 1 if damaged else 0
+
+
+def _notebooks(arguments):
+    import papermill
+
+    from p3mlib import config, paths, runs
+    from p3mlib.datasets import MissingData
+
+    grid = config.load()
+    grid.profile(arguments.profile)
+    available = {path.stem: path for path in sorted(paths.notebooks().glob("[0-9]*.ipynb"))}
+    strangers = set(arguments.names) - available.keys()
+    if strangers:
+        raise ValueError(f"no notebook {sorted(strangers)}; there are {', '.join(available)}")
+    names = arguments.names or list(available)
+    rows = list(dict.fromkeys(row for name in names for row in grid.notebooks.get(name, ())))
+    try:
+        runs.fill(grid.experiments(rows, arguments.profile), _sets(grid, rows), arguments.jobs)
+    except MissingData as error:
+        print(f"tables that need training will print '-': {error}", file=sys.stderr)
+    folder = paths.build() / "notebooks" / paths.tables(arguments.profile).name
+    folder.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for name in names:
+        try:
+            papermill.execute_notebook(available[name], folder / f"{name}.ipynb", {"PROFILE": arguments.profile}, cwd=paths.notebooks())
+        except papermill.PapermillExecutionError as error:
+            failed.append(name)
+            print(f"{name}: cell {error.exec_count} failed: {error.ename}: {error.evalue}", file=sys.stderr)
+    print(f"tables in {paths.tables(arguments.profile)}\nfigures in {paths.figures(arguments.profile)}\nexecuted notebooks in {folder}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Paired augmentation: the same crop, flip and resizing for an image and everything that belongs to it."""
+
+import cv2
+import numpy as np
+
+from p3mlib.matte import make_trimap
+
+LAYERS = ("image", "alpha", "fg", "bg")
+
+
+def random_view(sample, crop_sides, size, trimap_kernel, rng):
+    """One training view: a random square crop, resized, half of the time mirrored, with a fresh trimap.
+
+    Half of the crops begin at a transition pixel, the others anywhere. A crop side that exceeds the image is cut down to
+    it (the official code stretches a clipped crop instead). The trimap is made on the resized crop, so that "unknown" is
+    exact; the official code resizes it bilinearly and loses unknown pixels to interpolation.
+
+    Args:
+        sample:        dict with `image` (H, W, 3), `alpha` (H, W), optionally `fg`, `bg` (H, W, 3); float in [0, 1].
+        crop_sides:    sides in pixels, one is drawn.
+        size:          side of the result in pixels.
+        trimap_kernel: (low, high) side of the trimap's kernel at 512 px, inclusive; scales with `size`.
+        rng:           numpy Generator.
+    Returns:
+        dict of float32 arrays: `image`, `fg`, `bg` (3, size, size), `alpha`, `trimap` (1, size, size).
+    Source:
+        Sec. 6.1 and the official MM 2021 training code.
+    """
+    height, width = sample["alpha"].shape
+    side = min(int(rng.choice(crop_sides)), height, width)
+    top, left = _corner(sample["alpha"], side, rng)
+    mirror = rng.random() < 0.5
+    kernel = max(3, round(rng.integers(trimap_kernel[0], trimap_kernel[1] + 1) * size / 512))
+    view = {}
+    for key in LAYERS:
+        if key in sample:
+            crop = sample[key][top : top + side, left : left + side]
+            crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_LINEAR)
+            view[key] = crop[:, ::-1] if mirror else crop
+    view["trimap"] = make_trimap(view["alpha"], kernel)
+    return {key: _channels_first(array) for key, array in view.items()}
+
+
+def _corner(alpha, side, rng):
+    """Top-left corner of a crop that fits, on a transition pixel half of the time."""
+    height, width = alpha.shape
+    rows, columns = height - side + 1, width - side + 1
+    if rng.random() < 0.5:
+        valid = alpha[:rows, :columns]
+        ys, xs = np.nonzero((valid > 0) & (valid < 1))
+        if len(ys):
+            pick = rng.integers(len(ys))
+            return int(ys[pick]), int(xs[pick])
+    return int(rng.integers(rows)), int(rng.integers(columns))
+
+
+def _channels_first(array):
+    array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    return np.ascontiguousarray(array, np.float32)

@@ -1,0 +1,225 @@
+"""experiments.yaml as frozen dataclasses. An unknown or wrongly typed key is an error that names it."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import types
+import typing
+from dataclasses import dataclass
+from importlib import resources
+
+import yaml
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Size and number of the synthetic images of a profile."""
+
+    size: tuple[int, int]
+    counts: dict[str, int]
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that changes a training besides the network; meanings stand in experiments.yaml."""
+
+    width: float
+    crop_sides: tuple[int, ...]
+    size: int
+    epochs: int
+    batch_size: int
+    lr: float
+    schedule: str
+    trimap_kernel: tuple[int, int]
+    in_memory: bool
+    workers: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class TestConfig:
+    """How predictions are made and scored."""
+
+    __test__ = False  # not a pytest class
+    strategy: str
+    ratio: float
+    resizing: str
+    eight_bit: bool
+    traditional_side: int
+
+    def __str__(self):
+        scored = ", scored at 8 bits" if self.eight_bit else ""
+        return f"{self.strategy.upper()} at ratio {self.ratio:g}, {self.resizing} resizing{scored}"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One scale of the whole grid."""
+
+    name: str
+    seeds: tuple[int, ...]
+    data: DataConfig
+    train: TrainConfig
+    test: TestConfig
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is trained: `train` is the domain of the training images, B (blurred) or N (normal)."""
+
+    method: str
+    backbone: str
+    model: str
+    options: dict[str, bool]
+    train: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows (trained) or methods (untrained: printed name -> function, null where missing), test sets, metrics."""
+
+    title: str
+    sets: tuple[tuple[str, str], ...]
+    metrics: tuple[str, ...]
+    rows: tuple[str, ...] = ()
+    methods: dict[str, str | None] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of the grid at the scale of a profile with one seed: one training."""
+
+    name: str
+    row: Row
+    profile: Profile
+    seed: int
+
+    def training(self, data):
+        """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""
+        train = {k: v for k, v in dataclasses.asdict(self.profile.train).items() if k not in ("workers", "in_memory")}
+        row = {"model": self.row.model, "options": dict(self.row.options), "train": self.row.train}
+        return {**row, **train, "seed": self.seed, "data": data}
+
+    def run_id(self, data):
+        """Readable name plus a hash of `training(data)`."""
+        fields = json.dumps(self.training(data), sort_keys=True)
+        return f"{self.name}-s{self.seed}-{hashlib.sha256(fields.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The whole file."""
+
+    profiles: dict[str, Profile]
+    rows: dict[str, Row]
+    tables: dict[int, Table]
+    notebooks: dict[str, tuple[str, ...]]
+
+    def profile(self, name):
+        """The profile called `name`; ValueError lists the known ones."""
+        return _known(self.profiles, name, "profile")
+
+    def experiment(self, row, profile, seed=0):
+        """The training of `row` in `profile` with `seed`; ValueError lists what there is."""
+        return Experiment(row, _known(self.rows, row, "row"), self.profile(profile), seed)
+
+    def experiments(self, rows, profile):
+        """All trainings of `rows` over the profile's seeds, seed by seed."""
+        return [self.experiment(row, profile, seed) for seed in self.profile(profile).seeds for row in rows]
+
+
+def _known(table, name, what):
+    if name not in table:
+        raise ValueError(f"no {what} '{name}' in experiments.yaml; there are {', '.join(map(str, table))}")
+    return table[name]
+
+
+def _typed(kind, value, where):
+    """`value` checked against and converted to the annotation `kind`."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _build(kind, value, where)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
+        if len(kinds) != len(value):
+            raise ValueError(f"{where}: expected {len(kinds)} values, got {value!r}")
+        return tuple(_typed(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+    if origin is dict and isinstance(value, dict):
+        return {k: _typed(args[1], v, f"{where}.{k}") for k, v in value.items()}
+    if origin is types.UnionType:
+        return None if value is None else _typed(args[0], value, where)
+    if kind is float and type(value) is int:
+        return float(value)
+    if origin is None and type(value) is kind:
+        return value
+    raise ValueError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {value!r}")
+
+
+def _build(kind, values, where):
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: expected a mapping, got {values!r}")
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = values.keys() - fields.keys()
+    if unknown:
+        raise ValueError(f"{where}: unknown key {sorted(unknown)}; known are {', '.join(fields)}")
+    missing = [n for n, f in fields.items() if n not in values and f.default_factory is dataclasses.MISSING and f.default is dataclasses.MISSING]
+    if missing:
+        raise ValueError(f"{where}: missing key {missing}")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _typed(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def _merged(base, change):
+    """`change` laid over `base`, one level into nested mappings; `counts` and the like are replaced key by key."""
+    both = dict(base)
+    for key, value in change.items():
+        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = _merged(both[key], value) if nested else value
+    return both
+
+
+def parse(text):
+    """Grid from the text of an experiments.yaml.
+
+    Raises:
+        ValueError: unknown, missing or wrongly typed key, an unknown choice, a table or notebook naming no row.
+    """
+    raw = yaml.safe_load(text)
+    unknown = raw.keys() - {"defaults", "profiles", "rows", "notebooks", "tables"}
+    if unknown:
+        raise ValueError(f"experiments.yaml: unknown key {sorted(unknown)}")
+    profiles = {
+        name: _build(Profile, {"name": name, **_merged(raw["defaults"], change)}, f"profiles.{name}")
+        for name, change in raw["profiles"].items()
+    }
+    for profile in profiles.values():
+        _check(profile)
+    rows = {name: _build(Row, row, f"rows.{name}") for name, row in raw["rows"].items()}
+    tables = {n: _build(Table, table, f"tables.{n}") for n, table in raw["tables"].items()}
+    notebooks = {name: tuple(wanted) for name, wanted in raw["notebooks"].items()}
+    for where, wanted in [*notebooks.items(), *((f"tables.{n}", t.rows) for n, t in tables.items())]:
+        strangers = set(wanted) - rows.keys()
+        if strangers:
+            raise ValueError(f"{where}: no such row {sorted(strangers)}; there are {', '.join(rows)}")
+    return Grid(profiles, rows, tables, notebooks)
+
+
+def _check(profile):
+    choices = {
+        "train.schedule": (profile.train.schedule, ("constant", "cosine")),
+        "test.strategy": (profile.test.strategy, ("resize", "hybrid")),
+        "test.resizing": (profile.test.resizing, ("legacy", "modern")),
+    }
+    for key, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ValueError(f"profiles.{profile.name}.{key}: '{value}' is not one of {', '.join(allowed)}")
+    if profile.train.size % 32:
+        raise ValueError(f"profiles.{profile.name}.train.size: {profile.train.size} is not a multiple of 32")
+
+
+@functools.cache
+def load():
+    """The project's grid."""
+    return parse(resources.files("p3mlib").joinpath("experiments.yaml").read_text())

@@ -1,0 +1,80 @@
+"""ResNet-34 with max-pooling in place of strides: the encoder of P3M-Net (R34), Sec. 4.2.1."""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from timm.models.resnet import BasicBlock
+from torch import Tensor, nn
+
+BLOCKS = (3, 4, 6, 3)
+CHANNELS = (64, 128, 256, 512)
+
+
+class Features(NamedTuple):
+    """What every P3M-Net encoder gives its decoders, for an input of (N, 3, H, W).
+
+    full:    E0, (N, C0, H, W).
+    skips:   four maps at 1/2, 1/4, 1/8, 1/16.
+    deep:    X at 1/32.
+    indices: five int64 index maps of the poolings that made 1/2, 1/4, 1/8, 1/16, 1/32.
+    """
+
+    full: Tensor
+    skips: tuple
+    deep: Tensor
+    indices: tuple
+
+
+def scaled(channels, width):
+    """Channels of a narrowed network: the nearest even number, at least 4 (projections halve it)."""
+    return max(4, 2 * round(channels * width / 2))
+
+
+def _stage(inputs, outputs, blocks):
+    shortcut = None
+    if inputs != outputs:
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+    first = BasicBlock(inputs, outputs, downsample=shortcut)
+    return nn.Sequential(first, *(BasicBlock(outputs, outputs) for _ in range(blocks - 1)))
+
+
+class ResNet34MP(nn.Module):
+    """ResNet-34 whose stem and stages never stride; five 3x3/2 max-poolings keep their indices for un-pooling.
+
+    There is no learned layer at 1/2: that skip is the pooled E0. Every pooling precedes its stage.
+
+    Args:
+        width: multiplies every channel count; 1 is the paper's network.
+    """
+
+    def __init__(self, width=1.0):
+        super().__init__()
+        c1, c2, c3, c4 = (scaled(c, width) for c in CHANNELS)
+        self.full_channels, self.skip_channels, self.deep_channels = c1, (c1, c1, c2, c3), c4
+        self.stem = nn.Sequential(nn.Conv2d(3, c1, 7, padding=3, bias=False), nn.BatchNorm2d(c1), nn.ReLU(inplace=True))
+        self.layer1 = _stage(c1, c1, BLOCKS[0])
+        self.layer2 = _stage(c1, c2, BLOCKS[1])
+        self.layer3 = _stage(c2, c3, BLOCKS[2])
+        self.layer4 = _stage(c3, c4, BLOCKS[3])
+        # The authors' module also carries an unused ImageNet classifier; the paper counts its parameters.
+        self.uncounted_classifier = 1000 * c4 + 1000
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, image):
+        """(N, 3, H, W) normalised image, sides multiples of 32 -> Features."""
+        e0 = self.stem(image)
+        half, id0 = _pool(e0)
+        quarter, id1 = _pool(half)
+        e1 = self.layer1(quarter)
+        eighth, id2 = _pool(e1)
+        e2 = self.layer2(eighth)
+        sixteenth, id3 = _pool(e2)
+        e3 = self.layer3(sixteenth)
+        deep, id4 = _pool(e3)
+        return Features(e0, (half, e1, e2, e3), self.layer4(deep), (id0, id1, id2, id3, id4))
+
+
+def _pool(x):
+    return F.max_pool2d(x, 3, stride=2, padding=1, return_indices=True)

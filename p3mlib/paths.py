@@ -1,0 +1,72 @@
+"""Where data, runs, tables and figures live. The only module that knows a path.
+
+Environment variables override the defaults; a relative path counts from the project's folder, wherever a notebook runs:
+
+    P3M_HOME     everything below (default: the checkout, or the current folder for an installed package)
+    P3M_RUNS     trained runs and their per-image results (default: runs/)
+    P3M_ROOT     a real P3M-10k folder; without it P3M-Synth is rendered and used
+    RWP_ROOT     a real RealWorldPortrait-636 folder
+    CELEBA_ROOT  a real CelebAMask-HQ folder
+"""
+
+import os
+from pathlib import Path
+
+_CHECKOUT = Path(__file__).resolve().parent.parent
+
+REAL_ROOTS = {"P3M-10k": "P3M_ROOT", "RWP": "RWP_ROOT", "CelebAMask-HQ": "CELEBA_ROOT"}
+
+
+def home():
+    """The folder that relative paths count from."""
+    default = _CHECKOUT if (_CHECKOUT / "notebooks").is_dir() else Path.cwd()
+    return Path(os.environ.get("P3M_HOME", default)).expanduser().resolve()
+
+
+def _override(variable):
+    value = os.environ.get(variable, "").strip()
+    return (home() / Path(value).expanduser()).resolve() if value else None
+
+
+def real_root(dataset):
+    """Path of the real data set named in the environment, or None. `dataset` is a key of REAL_ROOTS."""
+    return _override(REAL_ROOTS[dataset])
+
+
+def is_real():
+    """True when any real data set is named in the environment: outputs then keep apart from the synthetic ones."""
+    return any(real_root(name) for name in REAL_ROOTS)
+
+
+def _per_profile(kind, profile):
+    return home() / kind / (f"{profile}-real" if is_real() else profile)
+
+
+def data(profile):
+    """Folder of a profile's synthetic data sets."""
+    return home() / "data" / profile
+
+
+def runs(profile):
+    """Folder of a profile's runs; the run id tells data sets apart."""
+    return (_override("P3M_RUNS") or home() / "runs") / profile
+
+
+def tables(profile):
+    """Folder for a profile's tables: `tables/<profile>`, or `tables/<profile>-real` with real data."""
+    return _per_profile("tables", profile)
+
+
+def figures(profile):
+    """Folder for a profile's figures, named like its tables."""
+    return _per_profile("figures", profile)
+
+
+def build():
+    """Folder of executed notebooks and other throw-away output."""
+    return home() / "build"
+
+
+def notebooks():
+    """Folder of the notebooks."""
+    return _CHECKOUT / "notebooks"

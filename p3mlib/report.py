@@ -1,0 +1,230 @@
+"""Per-image errors -> tables: tidy CSV, Markdown and LaTeX, our number over the paper's."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+from p3mlib import config, paths, runs
+from p3mlib.datasets import MissingData
+from p3mlib.evaluate import evaluate, mean_matte, resize
+from p3mlib.io import write_text
+from p3mlib.models import build_model, count_parameters
+
+COLUMNS = ["table", "method", "backbone", "setting", "dataset", "metric", "value", "unit", "note", "cp", "obfuscation",
+           "modules", "paper", "low", "high", "at_paper_size", "images", "seed", "run"]
+PAPER_KILOPIXELS = {"RWP": 1300, "P3M-500-P": 1720, "P3M-500-NP": 1720}  # the paper's mean image, MAD x this = SAD
+UNITS = {"SAD": "1e3", "Grad": "1e3", "Conn": "1e3", "Params": "M"}
+DECIMALS = {"SAD": 2, "Grad": 2, "Conn": 2, "Params": 2}
+_KEY = ["table", "method", "setting", "dataset", "metric"]
+
+
+@cache
+def paper_values():
+    """The paper's 763 printed numbers: DataFrame with the columns of the tidy tables up to `modules`, all text."""
+    with resources.files("p3mlib").joinpath("paper_values.csv").open() as file:
+        return pd.read_csv(file, dtype=str, keep_default_na=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One method on one test set with one seed; `errors` is the per-image table, None if it could not be run (`note`).
+
+    `setting` is train:test as in the paper.
+    """
+
+    method: str
+    setting: str
+    dataset: str
+    errors: pd.DataFrame | None
+    backbone: str = ""
+    modules: str = ""
+    seed: int | None = None
+    run: str = ""
+    note: str = ""
+
+
+def bootstrap_interval(values, draws=2000, level=0.95):
+    """Percentile interval of the mean over images, with a fixed seed.
+
+    Args:
+        values: (n,) float, one error an image; for several seeds their mean image by image.
+    Returns:
+        (low, high); (nan, nan) for fewer than two images.
+    """
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    picks = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
+    low, high = np.quantile(values[picks].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def at_paper_size(errors, metric, dataset):
+    """A sum metric rescaled to the paper's mean image size, per image: Series; for SAD this is MAD x 1,720 (RWP 1,300)."""
+    return errors[metric] / (errors["megapixels"] * 1000) * PAPER_KILOPIXELS[dataset]
+
+
+def tidy(number, results, metrics):
+    """Results -> one row a method, set, metric and seed, beside the paper's value; columns `COLUMNS`."""
+    rows = [_tidy_row(number, result, metric) for result in results for metric in metrics]
+    return _beside_paper(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def _tidy_row(number, result, metric):
+    row = {"table": number, "metric": metric, "unit": UNITS.get(metric.split("-")[0], "1")}
+    row |= {f: getattr(result, f) for f in ("method", "backbone", "setting", "dataset", "modules", "seed", "run", "note")}
+    if result.errors is not None:
+        values = result.errors[metric]
+        low, high = bootstrap_interval(values)
+        row |= {"value": values.mean(), "low": low, "high": high, "images": len(values)}
+        if metric.startswith("SAD"):
+            row["at_paper_size"] = at_paper_size(result.errors, metric, result.dataset).mean()
+    return row
+
+
+def parameter_rows(number, table_rows):
+    """Tidy rows of the parameter counts at width 1, counted the paper's way."""
+    rows = []
+    for row in table_rows:
+        count = count_parameters(build_model(row.model, **row.options))
+        rows.append({"table": number, "method": row.method, "backbone": row.backbone, "setting": "", "dataset": "",
+                     "metric": "Params", "value": count / 1e6, "unit": "M", "modules": modules(row.options), "note": "at width 1"})
+    return _beside_paper(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def modules(options):
+    """The paper's name of a set of switches: "none" or e.g. "TFI+sBFI"."""
+    names = {"tfi": "TFI", "sbfi": "sBFI", "dbfi": "dBFI"}
+    return "+".join(text for key, text in names.items() if options.get(key)) or "none"
+
+
+def _beside_paper(frame):
+    printed = paper_values().drop_duplicates(_KEY).set_index(_KEY)["value"]
+    keys = frame[_KEY].fillna("").astype(str)
+    frame["paper"] = [printed.get(tuple(key), "") for key in keys.itertuples(index=False)]
+    return frame
+
+
+def trained_results(number, profile, progress=True):
+    """Results of every row and seed of a trained table; rows whose data is missing carry the reason."""
+    grid = config.load()
+    table, results = grid.tables[number], []
+    for name in table.rows:
+        for seed in grid.profile(profile).seeds:
+            experiment = grid.experiment(name, profile, seed)
+            row = experiment.row
+            common = {"method": row.method, "backbone": row.backbone, "modules": modules(row.options), "seed": seed}
+            try:
+                run, note = runs.get(experiment, table.sets, progress=progress), ""
+            except MissingData as error:
+                run, note = None, str(error).splitlines()[0]
+            for dataset, domain in table.sets:
+                errors = run.per_image(dataset, domain) if run else None
+                results.append(Result(setting=f"{row.train}:{domain}", dataset=dataset, errors=errors, note=note,
+                                      run=run.id if run else "", **common))
+    return results
+
+
+def reference_results(number, profile, progress=True):
+    """What two predictors score that never look at the image: all background, and the mean training matte."""
+    grid = config.load()
+    scale, results = grid.profile(profile), []
+    for dataset, domain in grid.tables[number].sets:
+        for method in ("All background", "Mean matte"):
+            try:
+                portraits = runs.open_set(dataset, domain, scale, progress)
+                constant = 0 * _mean_matte(profile) if method == "All background" else _mean_matte(profile)
+                errors, note = evaluate(lambda image: resize(constant, image.shape[:2]), portraits, scale.test, progress), ""
+            except MissingData as error:
+                errors, note = None, str(error).splitlines()[0]
+            results.append(Result(method, f"-:{domain}", dataset, errors, note=note))
+    return results
+
+
+@cache
+def _mean_matte(profile):
+    scale = config.load().profile(profile)
+    return mean_matte(runs.open_set("train", "B", scale), scale.data.size)
+
+
+def summary(results, metrics, scaled):
+    """Mean over seeds with its interval over images, for printing.
+
+    Args:
+        scaled: show SAD at the paper's image size.
+    Returns:
+        dict (method, dataset, setting, metric) -> (mean, low, high).
+    """
+    frame = {}
+    for result in results:
+        if result.errors is not None:
+            frame.setdefault((result.method, result.dataset, result.setting), []).append(result.errors)
+    cells = {}
+    for (method, dataset, setting), seeds in frame.items():
+        for metric in metrics:
+            sized = scaled and metric.startswith("SAD")
+            per_seed = [at_paper_size(e, metric, dataset) if sized else e[metric] for e in seeds]
+            per_image = pd.concat(per_seed, axis=1).mean(axis=1)
+            cells[method, dataset, setting, metric] = (per_image.mean(), *bootstrap_interval(per_image))
+    return cells
+
+
+def small_images(results):
+    """True where the images are so small that SAD is printed at the paper's size."""
+    sizes = [r.errors["megapixels"].mean() for r in results if r.errors is not None]
+    return bool(sizes) and max(sizes) < 0.5
+
+
+def number_text(value, metric):
+    """A value with the paper's decimals, "-" where there is none."""
+    if value is None or value == "" or value != value:
+        return "-"
+    return f"{float(value):.{DECIMALS.get(metric.split('-')[0], 4)}f}"
+
+
+def interval_text(cell, metric):
+    """`mean [low, high]`, or "-"."""
+    if cell is None:
+        return "-"
+    mean, low, high = (number_text(v, metric) for v in cell)
+    return mean if low == "-" else f"{mean} [{low}, {high}]"
+
+
+def write(number, profile, frame, header, lines, caption):
+    """Write `table_<number>.csv`, `.md` and `.tex` into the profile's tables folder.
+
+    Args:
+        frame:   tidy DataFrame for the CSV. header: column titles. lines: rows of text cells. caption: one paragraph.
+    Returns:
+        the Markdown text.
+    """
+    folder, stem = paths.tables(profile), f"table_{number}"
+    write_text(folder / f"{stem}.csv", frame.to_csv(index=False, float_format="%.6g"))
+    title = f"Table {number}. {caption}"
+    markdown = "\n".join([_md(header), _md(["---"] * len(header)), *map(_md, lines)])
+    write_text(folder / f"{stem}.md", f"{title}\n\n{markdown}\n")
+    write_text(folder / f"{stem}.tex", _latex(caption, header, lines))
+    return f"{title}\n\n{markdown}"
+
+
+def _md(cells):
+    return "| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |"
+
+
+def _latex(caption, header, lines):
+    def line(cells):
+        return " & ".join(_escape(c) for c in cells) + r" \\"
+
+    body = [r"\toprule", line(header), r"\midrule", *map(line, lines), r"\bottomrule"]
+    table = [r"% needs \usepackage{booktabs}", r"\begin{table*}", rf"\caption{{{_escape(caption)}}}", r"\centering\small",
+             rf"\begin{{tabular}}{{{'l' * len(header)}}}", *body, r"\end{tabular}", r"\end{table*}", ""]
+    return "\n".join(table)
+
+
+def _escape(text):
+    for plain, escaped in (("\\", r"\textbackslash "), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"), ("×", r"$\times$"), ("†", r"$\dagger$"), ("✓", r"$\checkmark$")):
+        text = str(text).replace(plain, escaped)
+    return text

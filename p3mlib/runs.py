@@ -1,0 +1,240 @@
+"""The run cache: what is trained and scored once stands on disk, with its provenance, and is never done again.
+
+`runs/<profile>/<run id>/` holds `run.json`, `train.csv`, `per_image/<set>.<domain>.csv`, `gallery/<set>.<domain>/*.png`
+and `model.safetensors`. The per-image results stand without the weights, so a run made elsewhere can be brought home as
+a few small files.
+"""
+
+import datetime
+import json
+import multiprocessing
+import os
+import platform
+import shutil
+import subprocess
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from tqdm.auto import tqdm
+
+from p3mlib import datasets, paths
+from p3mlib.evaluate import evaluate, predict
+from p3mlib.io import atomic_path, write_image, write_text
+from p3mlib.synthetic import dataset as synthetic
+from p3mlib.train import build, fit
+
+GALLERY = 6  # predictions kept per test set
+_FOLDERS = {"P3M-10k": "P3M-10k", "RWP": "RealWorldPortrait-636", "CelebAMask-HQ": "CelebAMask-HQ"}
+_HOME_OF = {"RWP": "RWP", "CelebA": "CelebAMask-HQ"}  # every other set belongs to P3M-10k
+
+
+def data_root(name, profile, progress=True):
+    """Folder that holds a set: the real one if the environment names it, else P3M-Synth, rendered when missing.
+
+    Args:
+        name: train, P3M-500-P, P3M-500-NP, RWP or CelebA. profile: config.Profile.
+    """
+    dataset = _HOME_OF.get(name, "P3M-10k")
+    real = paths.real_root(dataset)
+    if real is not None:
+        return real
+    root, spec = paths.data(profile.name), profile.data
+    synthetic.write_all(root, spec.counts, spec.size, spec.seed, progress=progress)
+    return root / _FOLDERS[dataset]
+
+
+def open_set(name, domain, profile, progress=True):
+    """Portraits of one set, real or synthetic; see `data_root` and `datasets.open_dataset`."""
+    return datasets.open_dataset(name, data_root(name, profile, progress), domain)
+
+
+def data_identity(name, domain, profile):
+    """Short text that changes when the images of a set change; needs no synthetic image on disk."""
+    real = paths.real_root(_HOME_OF.get(name, "P3M-10k"))
+    if real is not None:
+        return f"real-{datasets.open_dataset(name, real, domain).fingerprint()}"
+    spec = profile.data
+    height, width = spec.size
+    return f"synth{synthetic.SYNTH_VERSION}-{height}x{width}-n{spec.counts[name]}-s{spec.seed}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk."""
+
+    folder: Path
+
+    @property
+    def id(self):
+        """The run id: name of the folder."""
+        return self.folder.name
+
+    @property
+    def record(self):
+        """Contents of run.json; empty before the training has finished."""
+        path = self.folder / "run.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def update(self, **fields):
+        """Write fields into run.json, atomically."""
+        write_text(self.folder / "run.json", json.dumps({**self.record, **fields}, indent=1, sort_keys=True))
+
+    def per_image(self, name, domain):
+        """DataFrame of one test set: index the image names, columns the metrics. KeyError if it was not scored."""
+        path = self.folder / "per_image" / f"{name}.{domain}.csv"
+        if not path.exists():
+            raise KeyError(f"{self.folder}: {name} ({domain}) was not scored; runs.get(..., sets=[...]) does it")
+        return pd.read_csv(path, index_col="name")
+
+    def training_log(self):
+        """DataFrame of train.csv: every loss term per epoch."""
+        return pd.read_csv(self.folder / "train.csv")
+
+    def state(self):
+        """One word for a person: "cached", "begun" or "not run"."""
+        if self.record.get("finished"):
+            return "cached"
+        return "begun" if (self.folder / "checkpoint.pt").exists() else "not run"
+
+    def load(self, experiment):
+        """The trained network in eval mode on the CPU."""
+        model = build(experiment)
+        model.load_state_dict(load_file(self.folder / "model.safetensors"))
+        return model.eval()
+
+
+def provenance():
+    """Commit, versions and device of this process, for run.json and for tables."""
+    git = partial(subprocess.run, capture_output=True, text=True, cwd=Path(__file__).parent)
+    commit, dirty = git(["git", "rev-parse", "HEAD"]), git(["git", "status", "--porcelain", "--", "."])
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
+    return {
+        "commit": commit.stdout.strip() + ("+changes" if dirty.stdout.strip() else "") if commit.returncode == 0 else "unknown",
+        "versions": {name: version(name) for name in ("p3mlib", "torch", "timm", "accelerate", "numpy", "opencv-python")},
+        "python": platform.python_version(),
+        "device": device,
+    }
+
+
+def folder(experiment):
+    """Folder of an experiment's run, whether it exists or not; None where the training images are missing."""
+    try:
+        identity = data_identity("train", experiment.row.train, experiment.profile)
+    except datasets.MissingData:
+        return None
+    return paths.runs(experiment.profile.name) / experiment.run_id(identity)
+
+
+def get(experiment, sets, force=False, progress=True, position=0):
+    """The run of an experiment, scored on `sets`: from the cache, else trained and scored here.
+
+    Args:
+        experiment: config.Experiment.
+        sets:       iterable of (set, domain), e.g. [("P3M-500-P", "B"), ("P3M-500-NP", "N")].
+        force:      forget what is cached and begin anew.
+    Returns:
+        Run.
+    Raises:
+        datasets.MissingData: images that are needed are not there; the message says how to get them.
+    """
+    profile = experiment.profile
+    identity = data_identity("train", experiment.row.train, profile)
+    run = Run(paths.runs(profile.name) / experiment.run_id(identity))
+    if force and run.folder.exists():
+        shutil.rmtree(run.folder)
+    if not run.record.get("finished"):
+        run.folder.mkdir(parents=True, exist_ok=True)
+        portraits = open_set("train", experiment.row.train, profile, progress)
+        with _threads(profile.train.threads):
+            fit(experiment, portraits, run.folder, progress, position)
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        run.update(row=experiment.name, method=experiment.row.method, training=experiment.training(identity),
+                   images=len(portraits), finished=now, evaluations={}, **provenance())
+    with _threads(profile.train.threads):
+        for name, domain in sets:
+            _score(run, experiment, name, domain, progress, position)
+    return run
+
+
+@contextmanager
+def _threads(count):
+    """Fixed number of CPU threads, because it changes the last bits of a sum; 0 leaves it alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    yield
+    torch.set_num_threads(before)
+
+
+def _score(run, experiment, name, domain, progress, position):
+    test = {**asdict(experiment.profile.test), "data": data_identity(name, domain, experiment.profile)}
+    key, done = f"{name}.{domain}", run.record["evaluations"]
+    table = run.folder / "per_image" / f"{key}.csv"
+    if done.get(key) == test and table.exists():
+        return
+    if not (run.folder / "model.safetensors").exists():
+        raise FileNotFoundError(f"{run.folder}: no weights to score {key} with; train it again with --force")
+    portraits = open_set(name, domain, experiment.profile, progress)
+    config = experiment.profile.test
+    predictor = partial(predict, run.load(experiment), strategy=config.strategy, ratio=config.ratio, resizing=config.resizing)
+    wanted = set(portraits.names[:GALLERY])
+
+    def keep(image, alpha):
+        if image in wanted:
+            write_image(run.folder / "gallery" / key / f"{image}.png", alpha)
+
+    frame = evaluate(lambda image: predictor(image=image), portraits, config, progress, keep, position)
+    with atomic_path(table) as partial_file:
+        frame.to_csv(partial_file)
+    run.update(evaluations={**done, key: test})
+
+
+def fill(experiments, sets, jobs=None, force=False, progress=True):
+    """Make sure that all experiments are trained and scored, several side by side.
+
+    Args:
+        jobs: processes; by default as many as fit the cores when the profile fixes its threads, else one.
+    Returns:
+        list of Run, in the order of `experiments`.
+    """
+    if not experiments:
+        return []
+    threads = experiments[0].profile.train.threads
+    jobs = jobs or (max(1, (os.cpu_count() or 1) // threads) if threads else 1)
+    for name in ("train", *(name for name, _ in sets)):
+        data_root(name, experiments[0].profile, progress)  # render before the workers start
+    bar = tqdm(total=len(experiments), desc="runs", unit="run", disable=not progress, position=0)
+    if jobs == 1:
+        runs = []
+        for experiment in experiments:
+            runs.append(get(experiment, sets, force, progress, position=1))
+            bar.update()
+        return runs
+    context = multiprocessing.get_context("spawn")
+    slots = context.Queue()
+    for slot in range(jobs):
+        slots.put(slot + 1)
+    with bar, ProcessPoolExecutor(jobs, context, _start_worker, (slots, tqdm.get_lock())) as pool:
+        tasks = [pool.submit(_work, experiment, sets, force, progress) for experiment in experiments]
+        for task in tasks:
+            task.add_done_callback(lambda _: bar.update())
+        return [task.result() for task in tasks]
+
+
+_slot = 0
+
+
+def _start_worker(slots, lock):
+    global _slot
+    _slot = slots.get()
+    tqdm.set_lock(lock)
+
+
+def _work(experiment, sets, force, progress):
+    return get(experiment, sets, force, progress, position=_slot)
