@@ -13,7 +13,6 @@ paper: $(READY)  ## regenerate tables and figures (PROFILE=smoke|laptop|gpu|pape
 
 test: $(READY)  ## unit tests, every notebook in profile smoke, nbval
 	$(PY) -m pytest
-	$(PY) -m pytest --nbval-lax notebooks
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks

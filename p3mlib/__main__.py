@@ -138,6 +138,7 @@ def _notebooks(arguments):
 
     grid = config.load()
     grid.profile(arguments.profile)
+    runs.check_real_roots()
     available = {path.stem: path for path in sorted(paths.notebooks().glob("[0-9]*.ipynb"))}
     strangers = set(arguments.names) - available.keys()
     if strangers:

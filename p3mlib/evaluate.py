@@ -6,8 +6,9 @@ import torch
 from skimage.transform import resize as sk_resize
 from tqdm.auto import tqdm
 
-from p3mlib.matte import make_trimap
-from p3mlib.metrics import matting_errors
+from p3mlib.io import read_matte
+from p3mlib.matte import make_trimap, regions
+from p3mlib.metrics import mad, matting_errors, mse, sad
 
 LARGEST_SIDE = 1600
 
@@ -77,29 +78,65 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy"):
     return np.where(trimap < 1e-6, np.float32(0), np.where(trimap > 1 - 1e-6, np.float32(1), detail))
 
 
-def evaluate(predictor, portraits, test, progress=True, keep=None, position=0):
+def whole_image(pred, sample):
+    """All errors of a trimap-free prediction; the trimap is made from alpha where the sample has none."""
+    trimap = sample.get("trimap")
+    return matting_errors(pred, sample["alpha"], make_trimap(sample["alpha"]) if trimap is None else trimap)
+
+
+def transition_only(pred, sample):
+    """SAD, MSE, MAD over the transition area without the blurred pixels, as for Tables 2 and 3 (Sec. 3.4.1).
+
+    The face mask is left out on un-blurred images too, so that both compare the same pixels. An image whose region is
+    empty has no error: NaN, which means over a table skip.
+    """
+    region = regions(sample["trimap"])["unknown"]
+    if "facemask" in sample:
+        region &= ~sample["facemask"]
+    if not region.any():
+        return dict.fromkeys(("SAD", "MSE", "MAD"), float("nan"))
+    return {"SAD": sad(pred, sample["alpha"], region), "MSE": mse(pred, sample["alpha"], region), "MAD": mad(pred, sample["alpha"], region)}
+
+
+def shrink(sample, side):
+    """The sample with its longer side cut down to `side` pixels (0: as it is); masks and trimaps stay exact."""
+    height, width = sample["alpha"].shape
+    factor = side / max(height, width)
+    if not 0 < factor < 1:
+        return sample
+    shape = (round(height * factor), round(width * factor))
+    small = dict(sample)
+    for key in sample.keys() & {"image", "alpha", "fg", "bg"}:
+        small[key] = np.clip(resize(sample[key], shape, "modern"), 0, 1)
+    for key in sample.keys() & {"trimap", "facemask"}:
+        nearest = sk_resize(sample[key], shape, order=0, anti_aliasing=False, preserve_range=True)
+        small[key] = nearest.astype(sample[key].dtype)
+    return small
+
+
+def evaluate(predictor, portraits, score=whole_image, side=0, eight_bit=False, progress=True, keep=None, position=0):
     """Errors of a predictor on every image of a set.
 
     Args:
-        predictor: callable, (H, W, 3) float in [0, 1] -> alpha (H, W).
-        portraits: samples with `name`, `image`, `alpha` and optionally `trimap` (made from alpha where missing).
-        test:      TestConfig; `eight_bit` truncates predictions to 8 bits first, as the official release.
+        predictor: callable, sample (dict) -> alpha (H, W) in [0, 1].
+        portraits: samples with `name`, `image`, `alpha` and what else predictor and score need.
+        score:     callable (alpha, sample) -> dict metric -> error: `whole_image` or `transition_only`.
+        side:      images are shrunk to this longer side before; 0 keeps them.
+        eight_bit: truncate predictions to 8 bits before scoring, as the official release.
         keep:      callable (name, alpha) that receives every prediction, e.g. to save a gallery.
     Returns:
-        DataFrame indexed by name, one column a metric (`metrics.METRICS`) and `megapixels`.
+        DataFrame indexed by name, one column a metric and `megapixels` of the image that was scored.
     """
     rows = {}
-    bar = tqdm(portraits, desc=f"score {getattr(portraits, 'name', '')}", unit="image", leave=False, disable=not progress, position=position)
-    for sample in bar:
-        pred = predictor(sample["image"])
+    title = f"score {getattr(portraits, 'name', '')}"
+    for sample in tqdm(portraits, desc=title, unit="image", leave=False, disable=not progress, position=position):
+        sample = shrink(sample, side)
+        pred = np.asarray(predictor(sample), np.float32)
         if keep:
             keep(sample["name"], pred)
-        if test.eight_bit:
-            pred = np.floor(pred * 255).astype(np.float32) / np.float32(255)
-        trimap = sample.get("trimap")
-        trimap = make_trimap(sample["alpha"]) if trimap is None else trimap
-        errors = matting_errors(pred.astype(np.float32), sample["alpha"], trimap)
-        rows[sample["name"]] = {**errors, "megapixels": sample["alpha"].size / 1e6}
+        if eight_bit:
+            pred = np.floor(pred * 255) / np.float32(255)
+        rows[sample["name"]] = {**score(pred, sample), "megapixels": sample["alpha"].size / 1e6}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
 
 
@@ -110,6 +147,6 @@ def mean_matte(portraits, shape):
         (H, W) float32 in [0, 1].
     """
     total = np.zeros(shape, np.float64)
-    for sample in portraits:
-        total += resize(sample["alpha"], shape, "modern")
+    for i in range(len(portraits)):
+        total += resize(read_matte(portraits.paths(i)["alpha"]), shape, "modern")
     return (total / len(portraits)).astype(np.float32)

@@ -31,7 +31,8 @@ def atomic_path(path):
         partial.unlink(missing_ok=True)
 
 
-def _open(path):
+def open_picture(path):
+    """Decode a file completely into a PIL picture, EXIF orientation applied; raises as `read_image`."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -44,7 +45,7 @@ def _open(path):
 
 
 def _grey(path):
-    picture = _open(path)
+    picture = open_picture(path)
     if picture.mode.startswith("I"):
         return np.asarray(picture, np.float32) / 65535
     return np.asarray(picture.convert("L"), np.float32) / 255
@@ -58,7 +59,7 @@ def read_image(path):
     Raises:
         FileNotFoundError: no such file. DamagedFile: it cannot be decoded.
     """
-    picture = _open(path)
+    picture = open_picture(path)
     if picture.mode.startswith("I"):
         return np.repeat((np.asarray(picture, np.float32) / 65535)[..., None], 3, axis=2)
     return np.asarray(picture.convert("RGB"), np.float32) / 255
@@ -87,11 +88,13 @@ def read_trimap(path):
 def image_size(path):
     """(height, width) as `read_image` would return them, from the header alone; raises as `read_image`."""
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
     try:
         with Image.open(path) as picture:
             width, height = picture.size
             turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DamagedFile(f"{path}: damaged or not an image ({error})") from error
     return (width, height) if turned else (height, width)
 
@@ -114,13 +117,17 @@ def write_image(path, array, quality=95):
         array:   (H, W), (H, W, 3) or (H, W, 4) float in [0, 1], or (H, W) bool.
         quality: of a JPEG, written without chroma subsampling.
     Raises:
-        ValueError: values outside [0, 1], or a suffix other than .png, .jpg, .jpeg.
+        ValueError: values outside [0, 1], another shape, an alpha channel for a JPEG, or a suffix other than .png, .jpg,
+            .jpeg.
     """
     suffix = Path(path).suffix.lower()
     options = {".png": {"format": "PNG", "compress_level": 4}}
     options[".jpg"] = options[".jpeg"] = {"format": "JPEG", "quality": quality, "subsampling": 0}
     if suffix not in options:
         raise ValueError(f"{path}: can write .png and .jpg, not '{suffix}'")
+    channels = (3,) if suffix != ".png" else (3, 4)
+    if np.ndim(array) != 2 and (np.ndim(array) != 3 or array.shape[2] not in channels):
+        raise ValueError(f"{path}: a {suffix} image is (H, W) or (H, W, {' or '.join(map(str, channels))}), not {np.shape(array)}")
     picture = Image.fromarray(to_uint8(array))
     with atomic_path(path) as partial:
         picture.save(partial, **options[suffix])

@@ -18,6 +18,7 @@ COLUMNS = ["table", "method", "backbone", "setting", "dataset", "metric", "value
 PAPER_KILOPIXELS = {"RWP": 1300, "P3M-500-P": 1720, "P3M-500-NP": 1720}  # the paper's mean image, MAD x this = SAD
 UNITS = {"SAD": "1e3", "Grad": "1e3", "Conn": "1e3", "Params": "M"}
 DECIMALS = {"SAD": 2, "Grad": 2, "Conn": 2, "Params": 2}
+REFERENCES = ("All background", "Mean matte")
 _KEY = ["table", "method", "setting", "dataset", "metric"]
 
 
@@ -133,14 +134,16 @@ def reference_results(number, profile, progress=True):
     grid = config.load()
     scale, results = grid.profile(profile), []
     for dataset, domain in grid.tables[number].sets:
-        for method in ("All background", "Mean matte"):
-            try:
-                portraits = runs.open_set(dataset, domain, scale, progress)
-                constant = 0 * _mean_matte(profile) if method == "All background" else _mean_matte(profile)
-                errors, note = evaluate(lambda image: resize(constant, image.shape[:2]), portraits, scale.test, progress), ""
-            except MissingData as error:
-                errors, note = None, str(error).splitlines()[0]
-            results.append(Result(method, f"-:{domain}", dataset, errors, note=note))
+        try:
+            portraits = runs.open_set(dataset, domain, scale, progress)
+            matte = _mean_matte(profile)
+        except MissingData as error:
+            note = str(error).splitlines()[0]
+            results += [Result(method, f"-:{domain}", dataset, None, note=note) for method in REFERENCES]
+            continue
+        for method, constant in zip(REFERENCES, (np.zeros_like(matte), matte), strict=True):
+            errors = evaluate(lambda sample, c=constant: resize(c, sample["alpha"].shape), portraits, progress=progress)
+            results.append(Result(method, f"-:{domain}", dataset, errors))
     return results
 
 
@@ -148,6 +151,22 @@ def reference_results(number, profile, progress=True):
 def _mean_matte(profile):
     scale = config.load().profile(profile)
     return mean_matte(runs.open_set("train", "B", scale), scale.data.size)
+
+
+def untrained_results(number, profile, progress=True):
+    """Results of every traditional method of a table; what is missing (method or images) carries the reason."""
+    grid = config.load()
+    table, results = grid.tables[number], []
+    for dataset, domain in table.sets:
+        for method, function in table.methods.items():
+            errors, run, note = None, "", "" if function else "not implemented yet"
+            if function:
+                try:
+                    errors, run = runs.untrained(method, dataset, domain, grid.profile(profile), progress)
+                except MissingData as error:
+                    note = str(error).splitlines()[0]
+            results.append(Result(method, f"-:{domain}", dataset, errors, run=run, note=note))
+    return results
 
 
 def summary(results, metrics, scaled):

@@ -6,6 +6,7 @@ a few small files.
 """
 
 import datetime
+import hashlib
 import json
 import multiprocessing
 import os
@@ -25,9 +26,10 @@ from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
 from p3mlib import datasets, paths
-from p3mlib.evaluate import evaluate, predict
-from p3mlib.io import atomic_path, write_image, write_text
+from p3mlib.evaluate import evaluate, predict, transition_only
+from p3mlib.io import write_image, write_text
 from p3mlib.synthetic import dataset as synthetic
+from p3mlib.traditional import METHODS
 from p3mlib.train import build, fit
 
 GALLERY = 6  # predictions kept per test set
@@ -50,9 +52,36 @@ def data_root(name, profile, progress=True):
     return root / _FOLDERS[dataset]
 
 
+def check_real_roots():
+    """Raise datasets.MissingData if a folder named in the environment holds no set of its data set at all."""
+    for dataset in paths.REAL_ROOTS:
+        root, failures = paths.real_root(dataset), []
+        sets = [(n, d) for n, layout in datasets.LAYOUTS.items() if _HOME_OF.get(n, "P3M-10k") == dataset for d in layout.images]
+        for name, domain in sets if root else ():
+            try:
+                datasets.open_dataset(name, root, domain, limit=1)
+                break
+            except datasets.MissingData as error:
+                failures.append(error)
+        else:
+            if failures:
+                raise failures[0]
+        if root and dataset == "CelebAMask-HQ":
+            datasets.open_faces(root, limit=1)
+
+
 def open_set(name, domain, profile, progress=True):
     """Portraits of one set, real or synthetic; see `data_root` and `datasets.open_dataset`."""
     return datasets.open_dataset(name, data_root(name, profile, progress), domain)
+
+
+def samples(name, domain, profile, count):
+    """The first `count` samples of a set for looking at; an empty list where the data is missing."""
+    try:
+        portraits = open_set(name, domain, profile)
+    except datasets.MissingData:
+        return []
+    return [portraits[i] for i in range(min(count, len(portraits)))]
 
 
 def data_identity(name, domain, profile):
@@ -154,13 +183,45 @@ def get(experiment, sets, force=False, progress=True, position=0):
         portraits = open_set("train", experiment.row.train, profile, progress)
         with _threads(profile.train.threads):
             fit(experiment, portraits, run.folder, progress, position)
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         run.update(row=experiment.name, method=experiment.row.method, training=experiment.training(identity),
-                   images=len(portraits), finished=now, evaluations={}, **provenance())
+                   images=len(portraits), finished=_now(), evaluations={}, **provenance())
     with _threads(profile.train.threads):
         for name, domain in sets:
             _score(run, experiment, name, domain, progress, position)
     return run
+
+
+def untrained(method, name, domain, profile, progress=True):
+    """Per-image errors of a traditional method in the transition area of one set, cached like a run.
+
+    Args:
+        method: key of traditional.METHODS. name, domain: the set. profile: config.Profile.
+    Returns:
+        (DataFrame, run id).
+    """
+    side = profile.test.traditional_side
+    fields = json.dumps([method, side, data_identity(name, domain, profile)])
+    run = Run(paths.runs(profile.name) / f"{method.lower()}-{hashlib.sha256(fields.encode()).hexdigest()[:8]}")
+    key = f"{name}.{domain}"
+    if not run.record.get("finished"):
+        portraits = open_set(name, domain, profile, progress)
+        kept = set(portraits.names[:GALLERY])
+
+        def keep(image, alpha):
+            if image in kept:
+                write_image(run.folder / "gallery" / key / f"{image}.png", alpha)
+
+        def predictor(sample):
+            return METHODS[method](sample["image"], sample["trimap"])
+
+        frame = evaluate(predictor, portraits, transition_only, side, progress=progress, keep=keep)
+        write_text(run.folder / "per_image" / f"{key}.csv", frame.to_csv())
+        run.update(method=method, fields=fields, finished=_now(), **provenance())
+    return run.per_image(name, domain), run.id
+
+
+def _now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 @contextmanager
@@ -182,16 +243,18 @@ def _score(run, experiment, name, domain, progress, position):
         raise FileNotFoundError(f"{run.folder}: no weights to score {key} with; train it again with --force")
     portraits = open_set(name, domain, experiment.profile, progress)
     config = experiment.profile.test
-    predictor = partial(predict, run.load(experiment), strategy=config.strategy, ratio=config.ratio, resizing=config.resizing)
+    model = run.load(experiment)
     wanted = set(portraits.names[:GALLERY])
 
     def keep(image, alpha):
         if image in wanted:
             write_image(run.folder / "gallery" / key / f"{image}.png", alpha)
 
-    frame = evaluate(lambda image: predictor(image=image), portraits, config, progress, keep, position)
-    with atomic_path(table) as partial_file:
-        frame.to_csv(partial_file)
+    def predictor(sample):
+        return predict(model, sample["image"], config.strategy, config.ratio, config.resizing)
+
+    frame = evaluate(predictor, portraits, eight_bit=config.eight_bit, progress=progress, keep=keep, position=position)
+    write_text(table, frame.to_csv())
     run.update(evaluations={**done, key: test})
 
 

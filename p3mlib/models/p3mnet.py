@@ -48,17 +48,21 @@ def unpool(x, indices):
     Returns:
         (N, C, 2h, 2w).
     """
-    x, indices = x.contiguous(), indices.contiguous()
-    if x.device.type != "cpu":
-        n, c, h, w = x.shape
-        order = torch.arange(h * w, device=x.device).expand(n, c, -1)
-        target = indices.flatten(2)
-        last = torch.zeros(n, c, 4 * h * w, dtype=torch.int64, device=x.device)
-        last.scatter_reduce_(2, target, order, "amax", include_self=True)
-        wins = last.gather(2, target) == order
-        plane = x.new_zeros(n, c, 4 * h * w).scatter_add(2, target, x.flatten(2) * wins)
-        return plane.view(n, c, 2 * h, 2 * w)
-    return F.max_unpool2d(x, indices, 2, 2)
+    if x.device.type == "cpu":
+        return F.max_unpool2d(x.contiguous(), indices.contiguous(), 2, 2)
+    return _unpool_in_order(x, indices)
+
+
+def _unpool_in_order(x, indices):
+    """`unpool` without relying on the order in which a kernel writes."""
+    n, c, h, w = x.shape
+    order = torch.arange(h * w, device=x.device).expand(n, c, -1)
+    target = indices.flatten(2)
+    last = torch.zeros(n, c, 4 * h * w, dtype=torch.int64, device=x.device)
+    last.scatter_reduce_(2, target, order, "amax", include_self=True)
+    wins = last.gather(2, target) == order
+    plane = x.new_zeros(n, c, 4 * h * w).scatter_add(2, target, x.flatten(2) * wins)
+    return plane.view(n, c, 2 * h, 2 * w)
 
 
 def _convs(*channels):

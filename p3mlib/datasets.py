@@ -1,0 +1,316 @@
+"""Readers of the released folder layouts: P3M-10k, RealWorldPortrait-636 and CelebAMask-HQ.
+
+Real and synthetic data are both just such folders and go through the same readers. Files belong together by their stem.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from p3mlib import io
+
+RENDER = "python -m p3mlib synth DIR"
+SOURCES = {
+    "P3M-10k": "P3M-10k is handed out under its release agreement, see https://github.com/JizhiziLi/P3M and "
+    "https://github.com/ViTAE-Transformer/P3M-Net",
+    "RealWorldPortrait-636": "RealWorldPortrait-636 comes from https://github.com/yucornetto/MGMatting",
+    "CelebAMask-HQ": "CelebAMask-HQ comes from https://github.com/switchablenorms/CelebAMask-HQ",
+}
+
+
+class Layout(NamedTuple):
+    """Where a set lies below the root of its data set, and the folder of each part."""
+
+    dataset: str
+    folder: str
+    images: dict  # domain -> folder of the images
+    parts: dict  # part -> folder; alpha must be there, the others may be missing
+
+
+_PORTRAIT = {"alpha": "mask", "trimap": "trimap", "facemask": "facemask"}
+_BOTH = {"B": "blurred_image", "N": "original_image"}
+LAYOUTS = {
+    "train": Layout("P3M-10k", "train", _BOTH, {**_PORTRAIT, "fg": "fg", "bg": "bg"}),
+    "P3M-500-P": Layout("P3M-10k", "validation/P3M-500-P", _BOTH, _PORTRAIT),
+    "P3M-500-NP": Layout("P3M-10k", "validation/P3M-500-NP", {"N": "original_image"}, _PORTRAIT),
+    "RWP": Layout("RealWorldPortrait-636", "", {"N": "image"}, {"alpha": "alpha", "trimap": "trimap"}),
+}
+FACE_IMAGES, FACE_PARTS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
+PARTS = (
+    "skin", "l_brow", "r_brow", "l_eye", "r_eye", "eye_g", "l_ear", "r_ear", "ear_r", "nose", "mouth", "u_lip", "l_lip",
+    "neck", "neck_l", "cloth", "hair", "hat",
+)  # fmt: skip
+_READERS = {
+    "image": io.read_image, "fg": io.read_image, "bg": io.read_image,
+    "alpha": io.read_matte, "trimap": io.read_trimap, "facemask": io.read_mask,
+}  # fmt: skip
+
+
+class MissingData(FileNotFoundError):
+    """Data that are not where they were looked for; the message says what was expected where, and how to get it."""
+
+
+def stems(folder):
+    """{stem: path} of the image files in a folder, sorted; hidden files are skipped, a missing folder gives {}."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        return {}
+    files = [path for path in folder.iterdir() if path.suffix.lower() in io.IMAGE_SUFFIXES and path.name[0] != "."]
+    return dict(sorted((path.stem, path) for path in sorted(files, reverse=True)))  # of two suffixes the first counts
+
+
+def missing(root, dataset, needed, note=""):
+    """The MissingData error for a root without images in some of the `needed` sub-folders.
+
+    It lists what is needed and which of it is missing, points to a folder near by that has more of it, and says how to
+    get the data. `note` is added after the list.
+    """
+    root = Path(root).absolute()
+    lines = [f"{root}: no {dataset} data" + ("" if root.is_dir() else " (there is no such folder)") + "; expected below it:"]
+    lines += [f"  {folder + '/':44}{_state(root / folder)}" for folder in needed]
+    found = {path: sum(os.path.isdir(path / folder) for folder in needed) for path in (root, *_near(root, dataset))}
+    best = max(found, key=found.get)
+    lines += [f"Did you mean {best}? It has {'all' if found[best] == len(needed) else 'some'} of them."] if best != root else []
+    lines += [note] if note else []
+    lines.append(f"{SOURCES[dataset]}. Or render a synthetic one: {RENDER}")
+    return MissingData("\n".join(lines))
+
+
+def _state(folder):
+    return "missing" if not folder.is_dir() else "found" if any(folder.iterdir()) else "empty"
+
+
+def _near(root, dataset):
+    """Folders that may have been meant: the data set's own name below, the children, the parents."""
+    children = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    parents = list(root.parents)[:3]
+    return [root / dataset, *children, *parents, *(path / dataset for path in parents)]
+
+
+def is_synthetic(root):
+    """True for a folder written by P3M-Synth, which leaves its specification `synth.json` there or one level up."""
+    root = Path(root).absolute()
+    return any((folder / "synth.json").is_file() for folder in (root, root.parent))
+
+
+def _hash(root, files):
+    """Short hex over the relative paths and the sizes in bytes, whatever the order."""
+    lines = sorted(f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+def fingerprint(root, name):
+    """Short hex that changes when files of a set are added, removed or change size; reads no image.
+
+    Args:
+        root: folder of the data set. name: train, P3M-500-P, P3M-500-NP, RWP or CelebA.
+    Raises:
+        MissingData: no files there. ValueError: another name.
+    """
+    root = Path(root)
+    if name == "CelebA":
+        return open_faces(root).fingerprint()
+    layout = _layout(name)
+    folders = [root / layout.folder / part for part in (*layout.images.values(), *layout.parts.values())]
+    files = [path for folder in folders for path in stems(folder).values()]
+    if not files:
+        raise missing(root, layout.dataset, _needed(layout, next(iter(layout.images))))
+    return _hash(root, files)
+
+
+def _layout(name):
+    if name not in LAYOUTS:
+        raise ValueError(f"no set '{name}'; there are {', '.join(LAYOUTS)} (and CelebAMask-HQ through open_faces)")
+    return LAYOUTS[name]
+
+
+def _needed(layout, domain):
+    return [(Path(layout.folder) / part).as_posix() for part in (layout.images[domain], layout.parts["alpha"])]
+
+
+class Portraits(Sequence):
+    """Portraits with their mattes; made by `open_dataset`.
+
+    An item is a dict: `name` str, `image` (H, W, 3) float32 in [0, 1], `alpha` (H, W) float32 in [0, 1], and where files
+    exist `trimap` (H, W) float32 {0, 0.5, 1}, `facemask` (H, W) bool, `fg`, `bg` (H, W, 3) float32. Nothing is made up:
+    without a trimap file there is no trimap (see `matte.make_trimap`).
+
+    Attributes:
+        name, domain, root: as opened. synthetic: written by P3M-Synth. names: the stems, sorted.
+    """
+
+    def __init__(self, name, domain, root, files):
+        self.name, self.domain, self.root, self.synthetic = name, domain, Path(root), is_synthetic(root)
+        self._files = files  # {stem: {part: path}}
+        self.names = list(files)
+
+    def __len__(self):
+        return len(self.names)
+
+    def __repr__(self):
+        kind = "synthetic" if self.synthetic else "real"
+        return f"Portraits({self.name}, {self.domain}, {len(self)} {kind} images, {self.root})"
+
+    def __getitem__(self, index):
+        """One portrait, or another Portraits for a slice.
+
+        Raises:
+            IndexError: out of range. io.DamagedFile: a file cannot be decoded. ValueError: sizes differ; names both files.
+        """
+        if isinstance(index, slice):
+            return self._select(self.names[index])
+        files = self.paths(index)
+        sample = {part: _READERS[part](path) for part, path in files.items()}
+        shape = sample["image"].shape[:2]
+        for part, array in sample.items():
+            if array.shape[:2] != shape:
+                raise ValueError(
+                    f"{files[part]} is {array.shape[1]}x{array.shape[0]} px (width x height) but its image {files['image']} is "
+                    f"{shape[1]}x{shape[0]}; fetch both again, `python -m p3mlib verify` finds all such files"
+                )
+        return {"name": self.names[index], **sample}
+
+    def paths(self, index):
+        """{part: Path} of one portrait's files; `image` and `alpha` are always among the parts."""
+        return dict(self._files[self.names[index]])
+
+    def has(self, part):
+        """True when every portrait has a file for `part` (image, alpha, trimap, facemask, fg, bg)."""
+        return all(part in files for files in self._files.values())
+
+    def subset(self, count):
+        """The first `count` portraits."""
+        return self._select(self.names[:count])
+
+    def _select(self, names):
+        return Portraits(self.name, self.domain, self.root, {name: self._files[name] for name in names})
+
+    def fingerprint(self):
+        """Short hex over the relative paths and sizes in bytes of all files of these portraits."""
+        return _hash(self.root, [path for files in self._files.values() for path in files.values()])
+
+
+def open_dataset(name, root, domain="B", limit=None):
+    """Open one set of portraits.
+
+    Args:
+        name:   "train", "P3M-500-P", "P3M-500-NP" or "RWP".
+        root:   folder of the data set (P3M-10k with its train/ and validation/; RealWorldPortrait-636 with image/, alpha/).
+        domain: "B" face-blurred or "N" normal images; P3M-500-NP and RWP have N only.
+        limit:  only the first so many.
+    Returns:
+        Portraits, sorted by name.
+    Raises:
+        ValueError: unknown name or domain, or a domain that the set does not have.
+        MissingData: files that should be there are not, e.g. the un-blurred images, which were never published.
+    Source:
+        Sec. 3.2 (P3M-10k), Sec. 6.1 (RWP).
+    """
+    layout, root = _layout(name), Path(root)
+    if domain not in ("B", "N"):
+        raise ValueError(f"no domain '{domain}'; there are B (face-blurred) and N (normal)")
+    if domain not in layout.images:
+        raise ValueError(f"{name} exists only un-blurred: open it with domain='N', not '{domain}'")
+    images = stems(root / layout.folder / layout.images[domain])
+    mattes = stems(root / layout.folder / layout.parts["alpha"])
+    if not images or not mattes:
+        note = "The un-blurred images of train and P3M-500-P were never published (B:N and N:N need them); P3M-Synth has them."
+        raise missing(root, layout.dataset, _needed(layout, domain), note if layout.images is _BOTH and domain == "N" else "")
+    lacking = [stem for stem in images if stem not in mattes]
+    if lacking:
+        raise MissingData(
+            f"{root / layout.folder / layout.parts['alpha']}: no matte for {len(lacking)} of {len(images)} images "
+            f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); fetch them again. {SOURCES[layout.dataset]}"
+        )
+    parts = {"image": images, "alpha": mattes}
+    parts |= {part: stems(root / layout.folder / folder) for part, folder in layout.parts.items() if part != "alpha"}
+    chosen = list(images)[:limit]
+    return Portraits(name, domain, root, {s: {part: found[s] for part, found in parts.items() if s in found} for s in chosen})
+
+
+def open_faces(root, limit=None):
+    """Open CelebAMask-HQ, the source of faces for copy and paste (Sec. 5.1, 6.1).
+
+    Args:
+        root:  folder with CelebA-HQ-img/ and CelebAMask-HQ-mask-anno/. limit: only the first so many.
+    Returns:
+        Faces, sorted by number.
+    Raises:
+        MissingData: one of the folders, or every image in it, is missing.
+    """
+    root = Path(root)
+    images = stems(root / FACE_IMAGES)
+    if not images or not (root / FACE_PARTS).is_dir():
+        raise missing(root, "CelebAMask-HQ", [FACE_IMAGES, FACE_PARTS])
+    return Faces(root, {name: images[name] for name in sorted((n for n in images if n.isdigit()), key=int)[:limit]})
+
+
+class Faces(Sequence):
+    """CelebAMask-HQ; made by `open_faces`.
+
+    An item is a dict: `name` str, `image` (H, W, 3) float32 in [0, 1], `parts` {part: (H, W) bool} of the parts that are
+    visible (resized to the image, nearest neighbour) and `facemask` (H, W) bool by `face_below_brows`.
+    """
+
+    name, domain = "CelebA", "N"
+
+    def __init__(self, root, images):
+        self.root, self.synthetic, self._images, self.names = root, is_synthetic(root), images, list(images)
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index):
+        """One face; raises IndexError out of range and io.DamagedFile for a file that cannot be decoded."""
+        files = self.paths(index)
+        image = io.read_image(files.pop("image"))
+        size = image.shape[1::-1]
+        masks = {part: io.read_mask(path).astype(np.uint8) for part, path in files.items()}
+        parts = {part: cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST) > 0 for part, mask in masks.items()}
+        return {"name": self.names[index], "image": image, "parts": parts, "facemask": face_below_brows(parts, image.shape)}
+
+    def paths(self, index):
+        """{"image" or part: Path} of one face; only visible parts have files."""
+        name = self.names[index]
+        parts = {part: part_path(self.root, name, part) for part in PARTS}
+        return {"image": self._images[name], **{part: path for part, path in parts.items() if path.is_file()}}
+
+    def subset(self, count):
+        """The first `count` faces."""
+        return Faces(self.root, {name: self._images[name] for name in self.names[:count]})
+
+    def fingerprint(self):
+        """Short hex over the relative paths and sizes in bytes of all files of these faces."""
+        return _hash(self.root, [path for index in range(len(self)) for path in self.paths(index).values()])
+
+
+def part_path(root, name, part):
+    """File of one part of face number `name`: 2,000 faces share a folder, as in the release."""
+    return Path(root) / FACE_PARTS / str(int(name) // 2000) / f"{int(name):05d}_{part}.png"
+
+
+def face_below_brows(parts, shape):
+    """Face mask from part masks: skin below a horizontal line right above the left and the right brow.
+
+    The brows' own rows count as below. Without a brow the line is right above the eyes or glasses; without these the
+    whole skin counts. Without skin the mask is empty.
+
+    Args:
+        parts: {part: (H, W) bool}. shape: (H, W).
+    Returns:
+        (H, W) bool.
+    Source:
+        Sec. 5.1 and Fig. 10; the fallbacks are ours.
+    """
+    face = parts.get("skin", np.zeros(shape[:2], bool)).copy()
+    for group in (("l_brow", "r_brow"), ("l_eye", "r_eye", "eye_g")):
+        rows = [np.flatnonzero(parts[part].any(axis=1)) for part in group if part in parts and parts[part].any()]
+        if rows:
+            face[: min(row[0] for row in rows)] = False
+            break
+    return face

@@ -1,0 +1,169 @@
+"""Data -> matplotlib Figure, in one style; and the one place that saves figures."""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+from p3mlib import paths
+from p3mlib.io import atomic_path
+
+WIDTH = 7.0  # inches: two columns of the journal
+PNG_BYTES = 200_000
+GREEN, PURPLE, BLUE = (0.15, 0.85, 0.25), (0.55, 0.20, 0.75), (0.35, 0.75, 0.95)
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.facecolor": "white",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titlepad": 3,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+}
+PALETTE = sns.color_palette("colorblind")
+
+
+def use_style():
+    """Set the project's matplotlib style for this process; notebooks call it once."""
+    plt.rcParams.update(STYLE)
+
+
+def save(figure, number, profile):
+    """Write `figure_<NN>.png` (at most 200 KB; the resolution gives way) and `.pdf` into the profile's figures folder.
+
+    Returns:
+        path of the PNG.
+    Raises:
+        ValueError: even 60 dpi is too large.
+    """
+    stem = paths.figures(profile) / f"figure_{number:02d}"
+    for dpi in (220, 180, 150, 130, 110, 95, 80, 60):
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.03, metadata={"Software": None})
+        if png.tell() <= PNG_BYTES:
+            break
+    else:
+        raise ValueError(f"figure {number}: {png.tell()} bytes at {dpi} dpi; make it smaller than {PNG_BYTES}")
+    with atomic_path(stem.with_suffix(".png")) as partial:
+        partial.write_bytes(png.getvalue())
+    with atomic_path(stem.with_suffix(".pdf")) as partial:
+        figure.savefig(partial, dpi=150, bbox_inches="tight", pad_inches=0.03, metadata={"CreationDate": None, "Producer": None})
+    return stem.with_suffix(".png")
+
+
+def show(ax, picture, title=""):
+    """Draw an image (H, W, 3), a matte (H, W) in [0, 1] or a mask on axes without ticks."""
+    ax.imshow(np.clip(np.asarray(picture, float), 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="lanczos")
+    ax.set_title(title)
+    ax.set_axis_off()
+
+
+def picture_grid(rows, titles=(), labels=(), width=WIDTH):
+    """Pictures in a grid.
+
+    Args:
+        rows:   list of lists of pictures (H, W, 3) or (H, W); None leaves a cell empty.
+        titles: of the columns. labels: of the rows, written upright at the left.
+        width:  in inches; the height follows from the pictures.
+    Returns:
+        Figure.
+    """
+    columns = max(map(len, rows))
+    first = next(p for row in rows for p in row if p is not None)
+    cell = width / columns
+    height = cell * first.shape[0] / first.shape[1] * len(rows) + (0.2 if titles else 0.02) * 1.0
+    figure, axes = plt.subplots(len(rows), columns, figsize=(width, height), squeeze=False, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+    for r, row in enumerate(rows):
+        for c in range(columns):
+            picture = row[c] if c < len(row) else None
+            if picture is None:
+                axes[r, c].set_axis_off()
+            else:
+                show(axes[r, c], picture, titles[c] if r == 0 and c < len(titles) else "")
+        if r < len(labels):
+            axes[r, 0].text(-0.06, 0.5, labels[r], rotation=90, va="center", ha="center", transform=axes[r, 0].transAxes)
+    return figure
+
+
+def dataset_samples(top, bottom, columns=8):
+    """Figure 2: blurred training and validation images above, un-blurred ones below.
+
+    Args:
+        top, bottom: lists of (H, W, 3) images; whole rows of `columns` are shown.
+    """
+    def rows(pictures):
+        return [pictures[i : i + columns] for i in range(0, len(pictures) - columns + 1, columns)]
+
+    above, below = rows(top), rows(bottom)
+    labels = ["blurred"] * len(above) + ["un-blurred"] * len(below)
+    return picture_grid(above + below, labels=labels)
+
+
+def teaser(groups, pairs=4):
+    """Figure 1: images with the matte predicted for them, one line a group.
+
+    Args:
+        groups: dict label -> list of (image, alpha). pairs: shown per line.
+    """
+    rows = [[picture for pair in items[:pairs] for picture in pair] for items in groups.values()]
+    return picture_grid(rows, titles=["image", "alpha"] * pairs, labels=list(groups))
+
+
+def blurring_steps(image, landmarks, steps, labels=None):
+    """Figure 3: from the original to the anonymised portrait in six steps.
+
+    Args:
+        image:     (H, W, 3). landmarks: (68, 2) x, y in pixels.
+        steps:     anonymize.Anonymized of the same image.
+    Returns:
+        Figure.
+    """
+    figure, axes = plt.subplots(2, 3, figsize=(WIDTH, WIDTH * 2 / 3 * image.shape[0] / image.shape[1] + 0.5), layout="constrained")
+    layers = [
+        ("(1) original", image, (), False),
+        ("(2) landmarks", image, (), True),
+        ("(3) private area", image, ((steps.private, PURPLE),), False),
+        ("(4) transition area", image, ((steps.private, PURPLE), (steps.transition, BLUE)), False),
+        ("(5) private area without transition", image, ((steps.facemask, PURPLE),), False),
+        ("(6) blurred", steps.image, (), True),
+    ]
+    for ax, (title, picture, masks, dots) in zip(axes.flat, layers, strict=True):
+        shown = picture.copy()
+        for mask, colour in masks:
+            shown[mask] = 0.45 * shown[mask] + 0.55 * np.array(colour)
+        show(ax, shown, title)
+        if dots:
+            ax.scatter(*landmarks.T, s=5, color=GREEN, linewidths=0)
+    return figure
+
+
+def error_bars(summary, paper, order, metric="SAD", ylabel="SAD"):
+    """Ours with 95% intervals beside the paper's values, one group a method.
+
+    Args:
+        summary: dict (method, dataset, setting, metric) -> (mean, low, high). paper: dict (method, dataset) -> value.
+        order:   methods from left to right.
+    Returns:
+        Figure with one panel a data set.
+    """
+    sets = list(dict.fromkeys((dataset, setting) for (method, dataset, setting, _) in summary if method in order))
+    figure, axes = plt.subplots(1, len(sets), figsize=(WIDTH, 2.4), squeeze=False, sharey=True, layout="constrained")
+    for ax, (dataset, setting) in zip(axes[0], sets, strict=True):
+        x = np.arange(len(order))
+        cells = [summary.get((m, dataset, setting, metric), (np.nan,) * 3) for m in order]
+        mean, low, high = np.array(cells, float).T
+        ax.bar(x - 0.2, mean, 0.38, yerr=[mean - low, high - mean], color=PALETTE[0], label="ours", error_kw={"lw": 0.8})
+        ax.bar(x + 0.2, [paper.get((m, dataset), np.nan) for m in order], 0.38, color=PALETTE[7], label="paper")
+        ax.set_xticks(x, [m.replace("BASIC+", "+") for m in order], rotation=20, ha="right")
+        ax.set_title(f"{dataset} ({setting})")
+    axes[0, 0].set_ylabel(ylabel)
+    axes[0, 0].legend()
+    return figure
+
+

@@ -1,0 +1,151 @@
+"""The paper's tables, one function each: gather results, write CSV, Markdown and LaTeX, return what a notebook shows."""
+
+from dataclasses import dataclass
+from importlib import resources
+
+import pandas as pd
+
+from p3mlib import config, datasets, paths, report, runs
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A written table: tidy `frame`, `markdown` for the reader, `summary` and `notes` for figures and takeaways."""
+
+    frame: pd.DataFrame
+    markdown: str
+    summary: dict
+    notes: tuple
+
+    def _repr_markdown_(self):
+        return self.markdown
+
+
+def _paper_lookup(frame):
+    return frame.set_index(["method", "dataset", "setting", "metric"])["paper"].to_dict()
+
+
+def _lines(methods, leads, columns, summary, paper):
+    """Two lines a method: ours with its interval, and the paper's value."""
+    lines = []
+    for method in methods:
+        ours = [report.interval_text(summary.get((method, *column)), column[-1]) for column in columns]
+        theirs = [report.number_text(paper.get((method, *column), ""), column[-1]) for column in columns]
+        lines.append([method, *leads(method), "ours", *ours])
+        if any(text != "-" for text in theirs):
+            lines.append(["", *[""] * len(leads(method)), "paper", *theirs])
+    return lines
+
+
+def _headers(columns, scaled):
+    names = []
+    for dataset, setting, metric in columns:
+        sized = "†" if scaled and metric.startswith("SAD") else ""
+        names.append(f"{dataset} {setting} {metric}{sized}")
+    return names
+
+
+def _data_sentence(profile):
+    if paths.is_real():
+        named = [f"{name} from the folder named by {variable}" for name, variable in paths.REAL_ROOTS.items() if paths.real_root(name)]
+        return f"Data: {', '.join(named)}; the rest P3M-Synth. Profile {profile}."
+    height, width = config.load().profile(profile).data.size
+    return f"Data: P3M-Synth, {height} x {width} px, profile {profile}. The paper's numbers are for P3M-10k: compare order and ratio."
+
+
+def _size_sentence(scaled):
+    return "† SAD at the paper's mean image size (per-image SAD / pixels x 1.72 Mpx); table CSV has both." if scaled else ""
+
+
+def _notes(results):
+    reasons = {}
+    for result in results:
+        if result.errors is None:
+            reasons.setdefault(result.note, set()).add(result.method)
+    return tuple(f"{', '.join(sorted(methods))}: {reason}" for reason, methods in reasons.items())
+
+
+def table_1(profile):
+    """Table 1: matting data sets as the paper lists them, and the images counted on disk."""
+    with resources.files("p3mlib").joinpath("paper_datasets.csv").open() as file:
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+    scale = config.load().profile(profile)
+    counted = _counted(scale)
+    frame["counted"] = ["" for _ in frame.index]
+    real = paths.real_root("P3M-10k") is not None
+    if real:
+        frame.loc[frame["dataset"] == "P3M-10k", "counted"] = counted
+    else:
+        ours = {"table": "1", "dataset": "P3M-Synth", "citation": "this project", "public": "yes", "portrait_images": "-", "images": "-",
+                "natural_images": "rendered", "resolution": "x".join(map(str, scale.data.size)), "annotation": "exact",
+                "privacy_preserving": "no person; face obfuscation", "counted": counted}
+        frame = pd.concat([frame, pd.DataFrame([ours])], ignore_index=True).fillna("")
+    shown = ["dataset", "citation", "public", "images", "portrait_images", "natural_images", "resolution", "annotation", "privacy_preserving", "counted"]
+    header = ["Data set", "Source", "Public", "Images (paper)", "Portraits", "Natural", "Resolution", "Annotation", "Privacy", "Images on disk"]
+    caption = f"Matting data sets; the last column is counted on this machine (train + P3M-500-P + P3M-500-NP). Profile {profile}."
+    lines = [[cell or "-" for cell in row] for row in frame[shown].itertuples(index=False)]
+    return Printed(frame, report.write(1, profile, frame, header, lines, caption), {}, ())
+
+
+def _counted(scale):
+    parts = []
+    for name, domain in (("train", "B"), ("P3M-500-P", "B"), ("P3M-500-NP", "N")):
+        try:
+            parts.append(str(len(runs.open_set(name, domain, scale))))
+        except datasets.MissingData:
+            parts.append("-")
+    return " + ".join(parts)
+
+
+def table_2(profile, progress=True):
+    """Table 2: traditional trimap-based methods in the transition area, on blurred and un-blurred images."""
+    table = config.load().tables[2]
+    results = report.untrained_results(2, profile, progress)
+    frame = report.tidy(2, results, table.metrics)
+    scaled = report.small_images(results)
+    summary = report.summary(results, table.metrics, scaled)
+    columns = [(dataset, f"-:{domain}", metric) for dataset, domain in table.sets for metric in table.metrics]
+    side = config.load().profile(profile).test.traditional_side
+    notes = _notes(results)
+    caption = " ".join(filter(None, [
+        "Traditional trimap-based methods; errors in the transition area without the blurred pixels, mean [95% interval over images].",
+        _data_sentence(profile), f"Longer side at most {side} px." if side else "", _size_sentence(scaled), _masks_sentence(profile),
+        " ".join(f"({note})" for note in notes)]))
+    lines = _lines(table.methods, lambda _: [], columns, summary, _paper_lookup(frame))
+    header = ["Method", "", *_headers(columns, scaled)]
+    return Printed(frame, report.write(2, profile, frame, header, lines, caption), summary, notes)
+
+
+def _masks_sentence(profile):
+    scale = config.load().profile(profile)
+    try:
+        masked = runs.open_set("P3M-500-P", "B", scale).has("facemask")
+    except datasets.MissingData:
+        return ""
+    return "" if masked else "This data has no face masks: the blurred pixels could not be left out."
+
+
+def table_7(profile, progress=True):
+    """Table 7: BASIC and what TFI, sBFI and dBFI add, with two reference rows that never look at the image."""
+    grid = config.load()
+    table, scale = grid.tables[7], grid.profile(profile)
+    results = report.trained_results(7, profile, progress)
+    references = report.reference_results(7, profile, progress)
+    rows = [grid.rows[name] for name in table.rows]
+    frame = pd.concat([report.parameter_rows(7, rows), report.tidy(7, results, table.metrics), report.tidy(7, references, table.metrics)], ignore_index=True)
+    scaled = report.small_images(results + references)
+    summary = report.summary(results, table.metrics, scaled)
+    for (method, dataset, setting, metric), cell in report.summary(references, table.metrics, scaled).items():
+        summary[method, dataset, f"B:{setting[-1]}", metric] = cell
+    params = frame[frame["metric"] == "Params"].set_index("method")
+    summary |= {(m, "", "", "Params"): (v, float("nan"), float("nan")) for m, v in params["value"].items()}
+    columns = [("", "", "Params"), *((d, f"B:{domain}", metric) for d, domain in table.sets for metric in table.metrics)]
+    switches = {row.method: ["✓" if row.options[k] else "" for k in ("tfi", "sbfi", "dbfi")] for row in rows}
+    lines = _lines([*report.REFERENCES, *switches], lambda m: switches.get(m, [""] * 3), columns, summary, _paper_lookup(frame))
+    notes = _notes(results)
+    caption = " ".join(filter(None, [
+        f"Ablation of the integration modules; whole image, mean over seeds {', '.join(map(str, scale.seeds))} [95% interval over images]. Params (M) at width 1; trained at width {scale.train.width:g},",
+        f"{scale.train.epochs} epochs. Tested with {scale.test}.", _data_sentence(profile), _size_sentence(scaled),
+        "The first two rows are references that never look at the image.", " ".join(f"({note})" for note in notes)]))
+    header = ["Model", "TFI", "sBFI", "dBFI", "", "Params (M)", *_headers(columns[1:], scaled)]
+    return Printed(frame, report.write(7, profile, frame, header, lines, caption), summary, notes)

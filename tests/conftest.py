@@ -1,0 +1,41 @@
+"""Shared fixtures: nothing that a test writes lands in the checkout."""
+
+import matplotlib
+import pytest
+import torch
+
+from p3mlib import config
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def _no_real_data(monkeypatch):
+    for variable in ("P3M_ROOT", "RWP_ROOT", "CELEBA_ROOT", "P3M_RUNS"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session")
+def smoke_home(tmp_path_factory):
+    """A project home with the smoke profile's synthetic data, rendered once."""
+    from p3mlib.synthetic import dataset
+
+    home = tmp_path_factory.mktemp("home")
+    spec = config.load().profile("smoke").data
+    dataset.write_all(home / "data" / "smoke", spec.counts, spec.size, spec.seed, jobs=1, progress=False)
+    return home
+
+
+@pytest.fixture
+def home(smoke_home, tmp_path, monkeypatch):
+    """An own home that shares the rendered data."""
+    (tmp_path / "data").symlink_to(smoke_home / "data")
+    monkeypatch.setenv("P3M_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,66 @@
+"""Every notebook in profile smoke through papermill, and nbval on the cells whose output must not change."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from PIL import Image
+
+from p3mlib.__main__ import main
+
+ROOT = Path(__file__).parent.parent
+CHECKED = json.loads((ROOT / "tests" / "notebook_outputs.json").read_text())  # notebook -> outputs of its tagged cells
+TAG = "nbval-check-output"
+
+
+def test_one_command_regenerates_tables_and_figures(home, capsys):
+    assert main(["notebooks", "--profile", "smoke"]) == 0
+    tables = sorted(p.name for p in (home / "tables" / "smoke").iterdir())
+    assert tables == [f"table_{n}.{suffix}" for n in (1, 2, 7) for suffix in ("csv", "md", "tex")]
+    figures = home / "figures" / "smoke"
+    assert sorted(p.name for p in figures.iterdir()) == [f"figure_{n:02}.{s}" for n in (1, 2, 3, 4, 6) for s in ("pdf", "png")]
+    for path in figures.glob("*.png"):
+        assert path.stat().st_size <= 200_000 and min(Image.open(path).size) > 200, path
+    executed = sorted((home / "build" / "notebooks" / "smoke").glob("*.ipynb"))
+    assert [p.name for p in executed] == sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_a_failing_notebook_is_named(home, tmp_path, monkeypatch, capsys):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    (tmp_path / "nb").mkdir()
+    nbformat.write(notebook, tmp_path / "nb" / "00_broken.ipynb")
+    monkeypatch.setattr("p3mlib.paths.notebooks", lambda: tmp_path / "nb")
+    assert main(["notebooks", "--profile", "smoke"]) == 1
+    assert "00_broken: cell 1 failed: ZeroDivisionError" in capsys.readouterr().err
+
+
+def nbval(folder, name, outputs):
+    """Run nbval on a copy of a notebook, in profile smoke, with the expected outputs filled in."""
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
+    tagged = [cell for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
+    assert len(tagged) == len(outputs), "tests/notebook_outputs.json and the tagged cells differ"
+    for cell, text in zip(tagged, outputs, strict=True):
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace("laptop", "smoke")
+    copy = folder / f"{name}.ipynb"
+    nbformat.write(notebook, copy)
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", str(copy)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_outputs_that_must_not_change(name, home):
+    done = nbval(home, name, CHECKED[name])
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_nbval_notices_a_changed_number(home):
+    outputs = [text.replace("0.100", "0.200") for text in CHECKED["02_metrics"]]
+    assert outputs != CHECKED["02_metrics"]
+    done = nbval(home, "02_metrics", outputs)
+    assert done.returncode == 1 and "0.200" in done.stdout

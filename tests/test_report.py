@@ -1,0 +1,85 @@
+"""Tables: intervals, the schema, the paper's value beside ours, Markdown and LaTeX."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from p3mlib import config, report, tables
+
+
+def errors(sad, kilopixels=20.0):
+    sad = np.asarray(sad, float)
+    frame = pd.DataFrame({"SAD": sad, "MSE": sad / 100, "MAD": sad / kilopixels, "megapixels": kilopixels / 1000})
+    return frame.set_index(pd.Index([f"p_{i}" for i in range(len(sad))], name="name"))
+
+
+def test_bootstrap_interval():
+    rng = np.random.default_rng(1)
+    values = rng.normal(5, 2, 400)
+    low, high = report.bootstrap_interval(values)
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), rel=0.02)
+    assert report.bootstrap_interval(values) == (low, high), "the same numbers give the same interval"
+    assert report.bootstrap_interval([*values, np.nan]) == (low, high), "an image without an error does not count"
+    assert np.isnan(report.bootstrap_interval([1.0])).all()
+
+
+def test_tidy_rows_stand_beside_the_papers_value():
+    results = [
+        report.Result("BASIC", "B:B", "P3M-500-P", errors([1, 3]), "ResNet-34", "none", 0, "run-a"),
+        report.Result("BASIC", "B:N", "P3M-500-NP", None, "ResNet-34", "none", 0, note="never published"),
+    ]
+    frame = report.tidy(7, results, ["SAD", "MAD"])
+    assert list(frame.columns) == report.COLUMNS
+    first, missing = frame.iloc[0], frame.iloc[2]
+    assert (first["value"], first["paper"], first["images"], first["unit"]) == (2, "15.13", 2, "1e3")
+    assert first["at_paper_size"] == pytest.approx(frame.iloc[1]["value"] * 1720)
+    assert np.isnan(missing["value"]) and missing["paper"] == "17.01" and missing["note"] == "never published"
+    # A reference of ours has no paper value.
+    assert report.tidy(7, [report.Result("Mean matte", "-:B", "P3M-500-P", errors([1]))], ["SAD"])["paper"].item() == ""
+
+
+def test_parameter_rows_equal_the_papers():
+    grid = config.load()
+    frame = report.parameter_rows(7, [grid.rows[name] for name in grid.tables[7].rows])
+    assert [f"{value:.2f}" for value in frame["value"]] == list(frame["paper"]) == ["37.67", "38.93", "39.17", "39.24", "39.48"]
+
+
+def test_summary_averages_seeds_image_by_image():
+    results = [report.Result("A", "B:B", "P3M-500-P", errors(values), seed=i) for i, values in enumerate(([1, 5], [3, 7]))]
+    mean, low, high = report.summary(results, ["SAD"], scaled=False)["A", "P3M-500-P", "B:B", "SAD"]
+    assert mean == 4 and (low, high) == (2, 6)
+    scaled = report.summary(results, ["SAD"], scaled=True)["A", "P3M-500-P", "B:B", "SAD"][0]
+    assert scaled == pytest.approx(4 / 20 * 1720)
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "text"),
+    [(8.729, "SAD", "8.73"), (0.00261, "MSE", "0.0026"), (1.2, "SAD-FG", "1.20"), (float("nan"), "SAD", "-"), (None, "SAD", "-"), ("", "SAD", "-")],
+)
+def test_numbers_have_the_papers_decimals(value, metric, text):
+    assert report.number_text(value, metric) == text
+
+
+def test_written_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("P3M_HOME", str(tmp_path))
+    frame = report.tidy(7, [report.Result("BASIC", "B:B", "P3M-500-P", errors([1, 3]))], ["SAD"])
+    report.write(7, "smoke", frame, ["Model", "SAD"], [["A|B", "50%_&"]], "Caption.")
+    folder = tmp_path / "tables" / "smoke"
+    assert sorted(p.name for p in folder.iterdir()) == ["table_7.csv", "table_7.md", "table_7.tex"]
+    assert pd.read_csv(folder / "table_7.csv")["value"].item() == 2
+    assert "| A\\|B | 50%_& |" in (folder / "table_7.md").read_text()
+    assert r"A|B & 50\%\_\& \\" in (folder / "table_7.tex").read_text()
+
+
+def test_real_data_goes_to_its_own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("P3M_HOME", str(tmp_path))
+    monkeypatch.setenv("P3M_ROOT", "elsewhere")
+    assert report.paths.tables("laptop") == tmp_path / "tables" / "laptop-real"
+    assert report.paths.real_root("P3M-10k") == tmp_path / "elsewhere"
+
+
+def test_table_1_counts_what_is_on_disk(home):
+    printed = tables.table_1("smoke")
+    assert printed.frame.set_index("dataset").loc["P3M-Synth", "counted"] == "16 + 4 + 4"
+    assert printed.frame.set_index("dataset").loc["P3M-10k", "images"] == "9,921"

@@ -1,0 +1,143 @@
+"""Training and the run cache: identical when repeated, identical when killed and resumed, never done twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from p3mlib import config, runs
+from p3mlib.datasets import MissingData
+from p3mlib.train import learning_rate
+
+SETS = [("P3M-500-P", "B"), ("P3M-500-NP", "N")]
+
+
+def experiment(name="p3mnet_r34", **train):
+    base = config.load().experiment(name, "smoke")
+    return replace(base, profile=replace(base.profile, train=replace(base.profile.train, **train)))
+
+
+def test_a_run_holds_everything_and_is_not_done_again(home, monkeypatch):
+    run = runs.get(experiment(), SETS, progress=False)
+    record = run.record
+    assert record["images"] == 16 and record["training"]["seed"] == 0 and record["versions"]["torch"] == torch.__version__
+    assert set(record["evaluations"]) == {"P3M-500-P.B", "P3M-500-NP.N"}
+    assert len(run.training_log()) == 2 and run.training_log()["total"].notna().all()
+    assert len(run.per_image("P3M-500-P", "B")) == 4
+    assert len(list((run.folder / "gallery" / "P3M-500-NP.N").glob("*.png"))) == 4
+    assert not list(run.folder.rglob("*partial*")) and not (run.folder / "checkpoint.pt").exists()
+
+    monkeypatch.setattr(runs, "fit", None)
+    (run.folder / "model.safetensors").unlink()
+    again = runs.get(experiment(), SETS, progress=False)
+    assert again.record == record, "per-image results stand without the weights"
+    with pytest.raises(FileNotFoundError, match="no weights to score P3M-500-P.N"):
+        runs.get(experiment(), [("P3M-500-P", "N")], progress=False)
+    with pytest.raises(KeyError, match="was not scored"):
+        run.per_image("RWP", "N")
+
+
+def test_two_runs_of_a_row_give_identical_per_image_files(home, monkeypatch):
+    contents = []
+    for name in ("first", "second"):
+        monkeypatch.setenv("P3M_RUNS", name)
+        run = runs.get(experiment("tfi"), SETS, progress=False)
+        contents.append([(run.folder / "per_image" / f"{s}.{d}.csv").read_bytes() for s, d in SETS])
+    assert contents[0] == contents[1]
+
+
+def test_another_way_of_testing_scores_again_without_training(home, monkeypatch):
+    first = experiment("basic")
+    run = runs.get(first, SETS[:1], progress=False)
+    before = run.per_image(*SETS[0])
+    monkeypatch.setattr(runs, "fit", None)
+    hybrid = replace(first, profile=replace(first.profile, test=replace(first.profile.test, strategy="hybrid", ratio=0.5)))
+    runs.get(hybrid, SETS[:1], progress=False)
+    assert not run.per_image(*SETS[0]).equals(before)
+
+
+def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(home, monkeypatch):
+    """A real SIGKILL after the first epochs, then the same command again."""
+    epochs = 8
+    spec = f"from dataclasses import replace; from p3mlib import config, runs; e = config.load().experiment('basic', 'smoke'); "
+    spec += f"e = replace(e, profile=replace(e.profile, train=replace(e.profile.train, epochs={epochs}))); runs.get(e, [], progress=False)"
+
+    def start(folder):
+        return subprocess.Popen([sys.executable, "-c", spec], env={**os.environ, "P3M_RUNS": str(folder)})
+
+    straight, broken = home / "straight", home / "broken"
+    assert start(straight).wait() == 0
+    process = start(broken)
+    deadline = time.monotonic() + 120
+    while not list(broken.rglob("checkpoint.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    (checkpoint,) = broken.rglob("checkpoint.pt")
+    done = len(torch.load(checkpoint, weights_only=True)["history"])
+    assert 1 <= done < epochs and not list(broken.rglob("model.safetensors")), "killed too late to test anything"
+    assert start(broken).wait() == 0
+    (first,), (second,) = (list(folder.rglob("model.safetensors")) for folder in (straight, broken))
+    one, other = load_file(first), load_file(second)
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    logs = [path.with_name("train.csv").read_text() for path in (first, second)]
+    assert logs[0] == logs[1] and len(logs[0].splitlines()) == epochs + 1
+
+
+def test_training_learns(home):
+    """Sixteen images, learned nearly by heart."""
+    run = runs.get(experiment(epochs=25, width=0.125, lr=3e-3), [], progress=False)
+    log = run.training_log()["total"]
+    assert log.iloc[-1] < 0.6 * log.iloc[0]
+
+
+def test_fill_trains_side_by_side_what_get_trains_alone(home, monkeypatch):
+    experiments = [experiment("basic"), experiment("tfi")]
+    together = runs.fill(experiments, SETS[:1], jobs=2, progress=False)
+    monkeypatch.setenv("P3M_RUNS", "alone")
+    for run, one in zip(together, experiments, strict=True):
+        alone = runs.get(one, SETS[:1], progress=False)
+        assert alone.id == run.id and alone.per_image(*SETS[0]).equals(run.per_image(*SETS[0]))
+
+
+def test_missing_layers_and_too_few_images_are_named(home):
+    with pytest.raises(ValueError, match="16 training images are fewer than one batch of 32"):
+        runs.get(experiment(batch_size=32), [], progress=False)
+
+
+def test_missing_real_data_is_an_explanation(home, monkeypatch):
+    monkeypatch.setenv("P3M_ROOT", "nowhere")
+    with pytest.raises(MissingData, match="no such folder"):
+        runs.get(experiment(), SETS, progress=False)
+    with pytest.raises(MissingData, match="expected below it"):
+        runs.check_real_roots()
+    assert runs.samples("P3M-500-P", "B", experiment().profile, 3) == []
+    assert runs.folder(experiment()) is None
+
+
+def test_learning_rate():
+    train = config.load().profile("smoke").train
+    values = [learning_rate(train, done) for done in np.linspace(0, 1, 101)]
+    assert max(values) <= train.lr and values.index(max(values)) in (5, 6) and values[0] < 0.1 * train.lr and values[-1] < 1e-9
+    assert {learning_rate(replace(train, schedule="constant"), done) for done in (0, 0.5, 1)} == {train.lr}
+
+
+def test_untrained_methods_are_cached_too(home, monkeypatch):
+    profile = config.load().profile("smoke")
+    frame, run_id = runs.untrained("Closed", "P3M-500-P", "B", profile, progress=False)
+    assert len(frame) == 4 and run_id.startswith("closed-")
+    monkeypatch.setitem(runs.METHODS, "Closed", None)
+    assert runs.untrained("Closed", "P3M-500-P", "B", profile, progress=False)[0].equals(frame)
+
+
+def test_run_json_is_readable(home):
+    run = runs.get(experiment("basic"), [], progress=False)
+    assert json.loads((run.folder / "run.json").read_text())["training"]["options"] == {"tfi": False, "sbfi": False, "dbfi": False}

@@ -1,0 +1,55 @@
+"""Traditional matting: known pixels, trivial cases, an error pinned per method, messages."""
+
+import numpy as np
+import pytest
+
+from p3mlib.matte import composite, make_trimap
+from p3mlib.metrics import mad
+from p3mlib.traditional import METHODS
+
+# Mean absolute difference in the unknown area of `picture()`; a method that gets worse fails here.
+PINNED = {"Closed": 0.0076, "KNN": 0.0400, "Learning": 0.0091}
+
+
+def picture(noise=0.02):
+    """A soft disc over a gradient, colours well apart."""
+    y, x = np.mgrid[:64, :64] / 63
+    alpha = np.clip((0.32 - np.hypot(x - 0.5, y - 0.5)) / 0.12 + 0.5, 0, 1).astype(np.float32)
+    fg = np.stack([0.8 + 0.1 * x, 0.3 * y, 0.2 + 0 * x], -1)
+    bg = np.stack([0.1 + 0.1 * y, 0.5 + 0.3 * x, 0.7 - 0.2 * y], -1)
+    rng = np.random.default_rng(0)
+    return np.clip(composite(fg, bg, alpha) + noise * rng.standard_normal((64, 64, 3)), 0, 1), alpha, make_trimap(alpha, 5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_error_is_pinned_and_known_pixels_are_kept(name):
+    image, alpha, trimap = picture()
+    result = METHODS[name](image, trimap)
+    assert result.dtype == np.float32 and 0 <= result.min() and result.max() <= 1
+    assert (result[trimap == 1] == 1).all() and (result[trimap == 0] == 0).all()
+    assert mad(result, alpha, trimap == 0.5) == pytest.approx(PINNED[name], rel=0.1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_constant_colours_are_solved(name):
+    _, alpha, trimap = picture()
+    fg, bg = np.ones((64, 64, 3)) * [0.9, 0.2, 0.1], np.ones((64, 64, 3)) * [0.1, 0.4, 0.8]
+    hard = (alpha > 0.5).astype(np.float64)
+    assert mad(METHODS[name](composite(fg, bg, hard), trimap), hard, trimap == 0.5) < 0.01
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_trivial_and_wrong_trimaps(name):
+    image, alpha, trimap = picture()
+    known = (alpha > 0.5).astype(np.float32)
+    assert np.array_equal(METHODS[name](image, known), known)
+    with pytest.raises(ValueError, match="no known background"):
+        METHODS[name](image, np.where(trimap == 0, 0.5, trimap))
+    with pytest.raises(ValueError, match="no known foreground"):
+        METHODS[name](image, np.where(trimap == 1, 0.5, trimap))
+    with pytest.raises(ValueError, match=r"got \(64, 64, 3\) and \(32, 64\)"):
+        METHODS[name](image, trimap[::2])
+    with pytest.raises(ValueError, match="image spans .*looks like 0-255"):
+        METHODS[name](image * 255, trimap)
+    grey = np.where(trimap == 0.5, 127 / 255, trimap)
+    assert np.array_equal(METHODS[name](image, grey), METHODS[name](image, trimap))
