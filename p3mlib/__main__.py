@@ -134,7 +134,6 @@ def _notebooks(arguments):
     import papermill
 
     from p3mlib import config, paths, runs
-    from p3mlib.datasets import MissingData
 
     grid = config.load()
     grid.profile(arguments.profile)
@@ -144,11 +143,7 @@ def _notebooks(arguments):
     if strangers:
         raise ValueError(f"no notebook {sorted(strangers)}; there are {', '.join(available)}")
     names = arguments.names or list(available)
-    rows = list(dict.fromkeys(row for name in names for row in grid.notebooks.get(name, ())))
-    try:
-        runs.fill(grid.experiments(rows, arguments.profile), _sets(grid, rows), arguments.jobs)
-    except MissingData as error:
-        print(f"tables that need training will print '-': {error}", file=sys.stderr)
+    _fill(grid, names, arguments)
     folder = paths.build() / "notebooks" / paths.tables(arguments.profile).name
     folder.mkdir(parents=True, exist_ok=True)
     failed = []
@@ -160,6 +155,25 @@ def _notebooks(arguments):
             print(f"{name}: cell {error.exec_count} failed: {error.ename}: {error.evalue}", file=sys.stderr)
     print(f"tables in {paths.tables(arguments.profile)}\nfigures in {paths.figures(arguments.profile)}\nexecuted notebooks in {folder}")
     return 1 if failed else 0
+
+
+def _fill(grid, names, arguments):
+    """Do the long work of the notebooks here, side by side and with progress bars; they then find it in the cache."""
+    from p3mlib import runs
+    from p3mlib.datasets import MissingData
+
+    profile = grid.profile(arguments.profile)
+    needs = [grid.notebooks.get(name, ()) for name in names]
+    rows = list(dict.fromkeys(need for group in needs for need in group if need in grid.rows))
+    tables = dict.fromkeys(need for group in needs for need in group if need in grid.tables)
+    try:
+        runs.fill(grid.experiments(rows, arguments.profile), _sets(grid, rows), arguments.jobs)
+    except MissingData as error:
+        print(f"tables that need training will print '-': {error}", file=sys.stderr)
+    for number in tables:
+        methods = [method for method, function in grid.tables[number].methods.items() if function]
+        available = [pair for pair in grid.tables[number].sets if runs.samples(*pair, profile, 1)]
+        runs.fill_untrained(methods, available, profile, arguments.jobs)
 
 
 if __name__ == "__main__":

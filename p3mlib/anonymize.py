@@ -1,6 +1,6 @@
 """The paper's anonymisation (Fig. 3): landmarks -> private area -> minus the transition area -> blur, mosaic or mask.
 
-Strength is always a fraction of the face's width: a fixed kernel that hides a small face leaves a large one recognisable.
+Strength is a fraction of the face's width: a fixed kernel that hides a small face leaves a large one recognisable.
 Images are written by `io.write_image`, which carries no metadata (an EXIF thumbnail would still show the face).
 """
 
@@ -21,7 +21,8 @@ _PLAIN_SIGMA = 16  # pixels; beyond it the blur works on a reduced image
 class Anonymized(NamedTuple):
     """What the six steps of Fig. 3 show besides the inputs (original image, landmarks).
 
-    image (H, W, 3) float: the obfuscated image. facemask, private, transition (H, W) bool, facemask = private & ~transition.
+    image (H, W, 3) float: the obfuscated image; facemask, private, transition (H, W) bool.
+    facemask = private & ~transition.
     """
 
     image: np.ndarray
@@ -62,8 +63,8 @@ def private_area(landmarks, shape, region="paper"):
     Args:
         landmarks: (68, 2) float, x and y in pixels, the usual 68-point layout; points may lie outside the image.
         shape:     (H, W) of the image.
-        region:    "paper": the polygon along cheeks (points 0..16) and brows (26..17), as in Fig. 3. On near-profiles it
-                   leaves nose, lips and an eye open (25% of these points covered in one measured case).
+        region:    "paper": the polygon along cheeks (points 0..16) and brows (26..17), as in Fig. 3. On near-profiles
+                   it leaves nose, lips and an eye open (25% of these points covered in one measured case).
                    "hull": the convex hull of all landmarks, which contains that polygon; use it for real photographs.
     Returns:
         (H, W) bool.
@@ -105,8 +106,8 @@ def obfuscate(image, facemask, method="blur", strength=None, face_width=None):
     """Make the pixels inside a face mask unrecognisable; every pixel outside stays bit for bit.
 
     "blur" is a Gaussian of sigma = strength * face width (default 0.2), "mosaic" has square cells of strength * face
-    width (default 1/4, rounded up), "mask" sets zero. Blur and mosaic are taken of the whole image and pasted inside the
-    mask, so colours from around the face flow in, and the image is continued by reflection beyond its border.
+    width (default 1/4, rounded up), "mask" sets zero. Blur and mosaic are taken of the whole image and pasted inside
+    the mask, so colours from around the face flow in; the image is continued by reflection beyond its border.
     The defaults are those at which neither face detectors nor identity embeddings recognised the faces tried.
 
     Args:
@@ -143,7 +144,9 @@ def _check(image, facemask, method, strength, face_width):
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype.kind != "f":
         raise ValueError(f"image must be (H, W, 3) float, got {image.shape} {image.dtype}; io.read_image returns that")
     if facemask.shape != image.shape[:2] or facemask.dtype != bool:
-        raise ValueError(f"facemask must be bool {image.shape[:2]} like the image, got {facemask.dtype} {facemask.shape}")
+        raise ValueError(
+            f"facemask must be bool {image.shape[:2]} like the image, got {facemask.dtype} {facemask.shape}"
+        )
     for name, value in (("strength", strength), ("face_width", face_width)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a positive number, got {value}")

@@ -115,7 +115,7 @@ class Grid:
     profiles: dict[str, Profile]
     rows: dict[str, Row]
     tables: dict[int, Table]
-    notebooks: dict[str, tuple[str, ...]]
+    notebooks: dict[str, tuple]
 
     def profile(self, name):
         """The profile called `name`; ValueError lists the known ones."""
@@ -200,7 +200,7 @@ def parse(text):
     tables = {n: _build(Table, table, f"tables.{n}") for n, table in raw["tables"].items()}
     notebooks = {name: tuple(wanted) for name, wanted in raw["notebooks"].items()}
     for where, wanted in [*notebooks.items(), *((f"tables.{n}", t.rows) for n, t in tables.items())]:
-        strangers = set(wanted) - rows.keys()
+        strangers = set(wanted) - rows.keys() - tables.keys()
         if strangers:
             raise ValueError(f"{where}: no such row {sorted(strangers)}; there are {', '.join(rows)}")
     return Grid(profiles, rows, tables, notebooks)

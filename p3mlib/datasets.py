@@ -23,6 +23,11 @@ SOURCES = {
 }
 
 
+UNPUBLISHED = (
+    "The un-blurred images of train and P3M-500-P were never published (B:N and N:N need them); P3M-Synth has them."
+)
+
+
 class Layout(NamedTuple):
     """Where a set lies below the root of its data set, and the folder of each part."""
 
@@ -71,11 +76,17 @@ def missing(root, dataset, needed, note=""):
     get the data. `note` is added after the list.
     """
     root = Path(root).absolute()
-    lines = [f"{root}: no {dataset} data" + ("" if root.is_dir() else " (there is no such folder)") + "; expected below it:"]
+    lines = [
+        f"{root}: no {dataset} data" + ("" if root.is_dir() else " (there is no such folder)") + "; expected below it:"
+    ]
     lines += [f"  {folder + '/':44}{_state(root / folder)}" for folder in needed]
     found = {path: sum(os.path.isdir(path / folder) for folder in needed) for path in (root, *_near(root, dataset))}
     best = max(found, key=found.get)
-    lines += [f"Did you mean {best}? It has {'all' if found[best] == len(needed) else 'some'} of them."] if best != root else []
+    lines += (
+        [f"Did you mean {best}? It has {'all' if found[best] == len(needed) else 'some'} of them."]
+        if best != root
+        else []
+    )
     lines += [note] if note else []
     lines.append(f"{SOURCES[dataset]}. Or render a synthetic one: {RENDER}")
     return MissingData("\n".join(lines))
@@ -136,9 +147,9 @@ def _needed(layout, domain):
 class Portraits(Sequence):
     """Portraits with their mattes; made by `open_dataset`.
 
-    An item is a dict: `name` str, `image` (H, W, 3) float32 in [0, 1], `alpha` (H, W) float32 in [0, 1], and where files
-    exist `trimap` (H, W) float32 {0, 0.5, 1}, `facemask` (H, W) bool, `fg`, `bg` (H, W, 3) float32. Nothing is made up:
-    without a trimap file there is no trimap (see `matte.make_trimap`).
+    An item is a dict: `name` str, `image` (H, W, 3) float32 in [0, 1], `alpha` (H, W) float32 in [0, 1], and where
+    files exist `trimap` (H, W) float32 {0, 0.5, 1}, `facemask` (H, W) bool, `fg`, `bg` (H, W, 3) float32. Nothing is
+    made up: without a trimap file there is no trimap (see `matte.make_trimap`).
 
     Attributes:
         name, domain, root: as opened. synthetic: written by P3M-Synth. names: the stems, sorted.
@@ -160,7 +171,8 @@ class Portraits(Sequence):
         """One portrait, or another Portraits for a slice.
 
         Raises:
-            IndexError: out of range. io.DamagedFile: a file cannot be decoded. ValueError: sizes differ; names both files.
+            IndexError: out of range. io.DamagedFile: a file cannot be decoded.
+            ValueError: sizes differ; both files are named.
         """
         if isinstance(index, slice):
             return self._select(self.names[index])
@@ -170,8 +182,8 @@ class Portraits(Sequence):
         for part, array in sample.items():
             if array.shape[:2] != shape:
                 raise ValueError(
-                    f"{files[part]} is {array.shape[1]}x{array.shape[0]} px (width x height) but its image {files['image']} is "
-                    f"{shape[1]}x{shape[0]}; fetch both again, `python -m p3mlib verify` finds all such files"
+                    f"{files[part]} is {array.shape[1]}x{array.shape[0]} px (width x height) but its image "
+                    f"{files['image']} is {shape[1]}x{shape[0]}; fetch both again, `python -m p3mlib verify` finds all"
                 )
         return {"name": self.names[index], **sample}
 
@@ -200,7 +212,7 @@ def open_dataset(name, root, domain="B", limit=None):
 
     Args:
         name:   "train", "P3M-500-P", "P3M-500-NP" or "RWP".
-        root:   folder of the data set (P3M-10k with its train/ and validation/; RealWorldPortrait-636 with image/, alpha/).
+        root:   folder of the data set (P3M-10k has train/ and validation/, RealWorldPortrait-636 image/ and alpha/).
         domain: "B" face-blurred or "N" normal images; P3M-500-NP and RWP have N only.
         limit:  only the first so many.
     Returns:
@@ -219,18 +231,21 @@ def open_dataset(name, root, domain="B", limit=None):
     images = stems(root / layout.folder / layout.images[domain])
     mattes = stems(root / layout.folder / layout.parts["alpha"])
     if not images or not mattes:
-        note = "The un-blurred images of train and P3M-500-P were never published (B:N and N:N need them); P3M-Synth has them."
-        raise missing(root, layout.dataset, _needed(layout, domain), note if layout.images is _BOTH and domain == "N" else "")
+        note = UNPUBLISHED if layout.images is _BOTH and domain == "N" else ""
+        raise missing(root, layout.dataset, _needed(layout, domain), note)
     lacking = [stem for stem in images if stem not in mattes]
     if lacking:
         raise MissingData(
             f"{root / layout.folder / layout.parts['alpha']}: no matte for {len(lacking)} of {len(images)} images "
-            f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); fetch them again. {SOURCES[layout.dataset]}"
+            f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); fetch them again. "
+            f"{SOURCES[layout.dataset]}"
         )
     parts = {"image": images, "alpha": mattes}
     parts |= {part: stems(root / layout.folder / folder) for part, folder in layout.parts.items() if part != "alpha"}
     chosen = list(images)[:limit]
-    return Portraits(name, domain, root, {s: {part: found[s] for part, found in parts.items() if s in found} for s in chosen})
+    return Portraits(
+        name, domain, root, {s: {part: found[s] for part, found in parts.items() if s in found} for s in chosen}
+    )
 
 
 def open_faces(root, limit=None):
@@ -253,8 +268,8 @@ def open_faces(root, limit=None):
 class Faces(Sequence):
     """CelebAMask-HQ; made by `open_faces`.
 
-    An item is a dict: `name` str, `image` (H, W, 3) float32 in [0, 1], `parts` {part: (H, W) bool} of the parts that are
-    visible (resized to the image, nearest neighbour) and `facemask` (H, W) bool by `face_below_brows`.
+    An item is a dict: `name` str, `image` (H, W, 3) float32 in [0, 1], `parts` {part: (H, W) bool} of the parts that
+    are visible (resized to the image, nearest neighbour) and `facemask` (H, W) bool by `face_below_brows`.
     """
 
     name, domain = "CelebA", "N"
@@ -272,7 +287,12 @@ class Faces(Sequence):
         size = image.shape[1::-1]
         masks = {part: io.read_mask(path).astype(np.uint8) for part, path in files.items()}
         parts = {part: cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST) > 0 for part, mask in masks.items()}
-        return {"name": self.names[index], "image": image, "parts": parts, "facemask": face_below_brows(parts, image.shape)}
+        return {
+            "name": self.names[index],
+            "image": image,
+            "parts": parts,
+            "facemask": face_below_brows(parts, image.shape),
+        }
 
     def paths(self, index):
         """{"image" or part: Path} of one face; only visible parts have files."""

@@ -117,8 +117,7 @@ def write_image(path, array, quality=95):
         array:   (H, W), (H, W, 3) or (H, W, 4) float in [0, 1], or (H, W) bool.
         quality: of a JPEG, written without chroma subsampling.
     Raises:
-        ValueError: values outside [0, 1], another shape, an alpha channel for a JPEG, or a suffix other than .png, .jpg,
-            .jpeg.
+        ValueError: values outside [0, 1], another shape, an alpha channel for a JPEG, or another suffix.
     """
     suffix = Path(path).suffix.lower()
     options = {".png": {"format": "PNG", "compress_level": 4}}
@@ -127,7 +126,9 @@ def write_image(path, array, quality=95):
         raise ValueError(f"{path}: can write .png and .jpg, not '{suffix}'")
     channels = (3,) if suffix != ".png" else (3, 4)
     if np.ndim(array) != 2 and (np.ndim(array) != 3 or array.shape[2] not in channels):
-        raise ValueError(f"{path}: a {suffix} image is (H, W) or (H, W, {' or '.join(map(str, channels))}), not {np.shape(array)}")
+        raise ValueError(
+            f"{path}: a {suffix} image is (H, W) or (H, W, {' or '.join(map(str, channels))}), not {np.shape(array)}"
+        )
     picture = Image.fromarray(to_uint8(array))
     with atomic_path(path) as partial:
         picture.save(partial, **options[suffix])

@@ -51,11 +51,12 @@ def bootstrap_interval(values, draws=2000, level=0.95):
     """Percentile interval of the mean over images, with a fixed seed.
 
     Args:
-        values: (n,) float, one error an image; for several seeds their mean image by image.
+        values: (n,) float, one error an image; for several seeds their mean image by image. NaN does not count.
     Returns:
         (low, high); (nan, nan) for fewer than two images.
     """
     values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
     if len(values) < 2:
         return float("nan"), float("nan")
     picks = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
@@ -80,7 +81,7 @@ def _tidy_row(number, result, metric):
     if result.errors is not None:
         values = result.errors[metric]
         low, high = bootstrap_interval(values)
-        row |= {"value": values.mean(), "low": low, "high": high, "images": len(values)}
+        row |= {"value": values.mean(), "low": low, "high": high, "images": int(values.count())}
         if metric.startswith("SAD"):
             row["at_paper_size"] = at_paper_size(result.errors, metric, result.dataset).mean()
     return row

@@ -47,9 +47,12 @@ def data_root(name, profile, progress=True):
     real = paths.real_root(dataset)
     if real is not None:
         return real
-    root, spec = paths.data(profile.name), profile.data
-    synthetic.write_all(root, spec.counts, spec.size, spec.seed, progress=progress)
-    return root / _FOLDERS[dataset]
+    return _render(profile, progress) / _FOLDERS[dataset]
+
+
+def _render(profile, progress):
+    spec = profile.data
+    return synthetic.write_all(paths.data(profile.name), spec.counts, spec.size, spec.seed, progress=progress)
 
 
 def check_real_roots():
@@ -191,7 +194,7 @@ def get(experiment, sets, force=False, progress=True, position=0):
     return run
 
 
-def untrained(method, name, domain, profile, progress=True):
+def untrained(method, name, domain, profile, progress=True, position=0):
     """Per-image errors of a traditional method in the transition area of one set, cached like a run.
 
     Args:
@@ -214,7 +217,7 @@ def untrained(method, name, domain, profile, progress=True):
         def predictor(sample):
             return METHODS[method](sample["image"], sample["trimap"])
 
-        frame = evaluate(predictor, portraits, transition_only, side, progress=progress, keep=keep)
+        frame = evaluate(predictor, portraits, transition_only, side, progress=progress, keep=keep, position=position)
         write_text(run.folder / "per_image" / f"{key}.csv", frame.to_csv())
         run.update(method=method, fields=fields, finished=_now(), **provenance())
     return run.per_image(name, domain), run.id
@@ -266,28 +269,42 @@ def fill(experiments, sets, jobs=None, force=False, progress=True):
     Returns:
         list of Run, in the order of `experiments`.
     """
-    if not experiments:
-        return []
-    threads = experiments[0].profile.train.threads
+    tasks = [partial(get, experiment, sets, force, progress) for experiment in experiments]
+    return _side_by_side(tasks, experiments[0].profile, jobs, progress) if tasks else []
+
+
+def fill_untrained(methods, sets, profile, jobs=None, progress=True):
+    """Make sure that traditional methods are scored on all sets, several side by side; `jobs` as in `fill`."""
+    tasks = [partial(untrained, method, *pair, profile, progress) for pair in sets for method in methods]
+    return _side_by_side(tasks, profile, jobs, progress)
+
+
+def _side_by_side(tasks, profile, jobs, progress):
+    """Results of all tasks (callables that take `position`, the line of their progress bar), in order."""
+    threads = profile.train.threads
     jobs = jobs or (max(1, (os.cpu_count() or 1) // threads) if threads else 1)
-    for name in ("train", *(name for name, _ in sets)):
-        data_root(name, experiments[0].profile, progress)  # render before the workers start
-    bar = tqdm(total=len(experiments), desc="runs", unit="run", disable=not progress, position=0)
-    if jobs == 1:
-        runs = []
-        for experiment in experiments:
-            runs.append(get(experiment, sets, force, progress, position=1))
-            bar.update()
-        return runs
+    if any(paths.real_root(name) is None for name in paths.REAL_ROOTS):
+        _render(profile, progress)  # before the workers would all begin to
     context = multiprocessing.get_context("spawn")
+    tqdm.set_lock(context.RLock())
+    bar = tqdm(total=len(tasks), desc="runs", unit="run", disable=not progress, position=0)
+    if jobs == 1:
+        results = []
+        for task in tasks:
+            results.append(task(position=1))
+            bar.update()
+        return results
     slots = context.Queue()
     for slot in range(jobs):
         slots.put(slot + 1)
     with bar, ProcessPoolExecutor(jobs, context, _start_worker, (slots, tqdm.get_lock())) as pool:
-        tasks = [pool.submit(_work, experiment, sets, force, progress) for experiment in experiments]
-        for task in tasks:
-            task.add_done_callback(lambda _: bar.update())
-        return [task.result() for task in tasks]
+        futures = [pool.submit(_work, task) for task in tasks]
+        for future in futures:
+            future.add_done_callback(lambda _: bar.update())
+        try:
+            return [future.result() for future in futures]
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 _slot = 0
@@ -299,5 +316,5 @@ def _start_worker(slots, lock):
     tqdm.set_lock(lock)
 
 
-def _work(experiment, sets, force, progress):
-    return get(experiment, sets, force, progress, position=_slot)
+def _work(task):
+    return task(position=_slot)

@@ -82,7 +82,9 @@ def test_transition_area_is_left_out(portrait):
     assert changed.any() and not changed[~result.facemask].any()
 
 
-@pytest.mark.parametrize(("shape", "kernel"), [((1311, 1311), 25), ((1080, 1593), 25), ((512, 512), 9), ((64, 64), 3), ((8, 8), 3)])
+@pytest.mark.parametrize(
+    ("shape", "kernel"), [((1311, 1311), 25), ((1080, 1593), 25), ((512, 512), 9), ((64, 64), 3), ((8, 8), 3)]
+)
 def test_default_kernel_follows_the_image(shape, kernel):
     assert anonymize.default_kernel(shape) == kernel
 
@@ -177,7 +179,7 @@ def test_fast_blur_equals_the_plain_one(sigma):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_identifies_a_face_is_gone(portrait, method):
-    """Less than a tenth of the detail finer than a fifth of the face, where identity lies, is left; a blur adds none."""
+    """Less than a tenth of the detail finer than a fifth of the face, where identity lies, is left."""
     image, points, alpha = portrait
     result = anonymize.anonymize(image, points, alpha, method, region="hull")
     core = cv2.erode(result.facemask.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
@@ -253,6 +255,17 @@ def test_written_files_carry_no_metadata(tmp_path, source, target):
     path = tmp_path / f"out{target}"
     io.write_image(path, obfuscate(image, mask))
     content, picture = path.read_bytes(), Image.open(path)
-    for leak in (b"Secret", b"Exif", b"THUMBNAIL", b"ICC_PROFILE", b"iCCP", b"xmp", b"tEXt", b"iTXt", b"eXIf", b"\xff\xfe"):
+    for leak in (
+        b"Secret",
+        b"Exif",
+        b"THUMBNAIL",
+        b"ICC_PROFILE",
+        b"iCCP",
+        b"xmp",
+        b"tEXt",
+        b"iTXt",
+        b"eXIf",
+        b"\xff\xfe",
+    ):
         assert leak not in content[:400] and (leak == b"\xff\xfe" or leak not in content)
     assert not picture.getexif() and not set(picture.info) - {"jfif", "jfif_version", "jfif_unit", "jfif_density"}

@@ -23,8 +23,8 @@ def layers():
     fg, bg = RNG.random((2, *SIZE, 3))
     photo = matte.composite(fg, bg, alpha)
     return {
-        "original_image": photo, "blurred_image": photo / 2, "image": photo, "mask": alpha, "alpha": alpha, "fg": fg, "bg": bg,
-        "trimap": matte.make_trimap(alpha, 3), "facemask": np.hypot(x - 20, y - 24) < 5,
+        "original_image": photo, "blurred_image": photo / 2, "image": photo, "mask": alpha, "alpha": alpha,
+        "fg": fg, "bg": bg, "trimap": matte.make_trimap(alpha, 3), "facemask": np.hypot(x - 20, y - 24) < 5,
     }  # fmt: skip
 
 
@@ -71,7 +71,11 @@ def test_an_item_holds_everything_there_is(p3m):
     item = train[0]
     assert set(item) == {"name", "image", "alpha", "facemask", "fg", "bg"} and item["name"] == "p_a"
     for part in ("image", "fg", "bg"):
-        assert item[part].shape == (*SIZE, 3) and item[part].dtype == np.float32 and 0 <= item[part].min() <= item[part].max() <= 1
+        assert (
+            item[part].shape == (*SIZE, 3)
+            and item[part].dtype == np.float32
+            and 0 <= item[part].min() <= item[part].max() <= 1
+        )
     assert item["alpha"].shape == SIZE and item["alpha"].dtype == np.float32 and item["facemask"].dtype == bool
     assert train.has("fg") and not train.has("trimap") and not train.synthetic
     assert train.paths(0)["image"] == p3m / "train/blurred_image/p_a.jpg"
@@ -113,7 +117,11 @@ def test_png_images_hidden_files_and_strangers(p3m):
 def test_fingerprint_follows_the_files(p3m):
     before = open_dataset("train", p3m)
     whole, images = fingerprint(p3m, "train"), before.fingerprint()
-    assert before.fingerprint() == open_dataset("train", p3m).fingerprint() != open_dataset("train", p3m, "N").fingerprint()
+    assert (
+        before.fingerprint()
+        == open_dataset("train", p3m).fingerprint()
+        != open_dataset("train", p3m, "N").fingerprint()
+    )
     assert before.fingerprint() != before.subset(2).fingerprint() and whole != fingerprint(p3m, "P3M-500-P")
     shutil.copytree(p3m, p3m.parent / "copy")
     assert fingerprint(p3m.parent / "copy", "train") == whole  # wherever it lies
@@ -138,7 +146,11 @@ def test_a_wrong_root_says_what_was_expected_and_how_to_get_it(tmp_path):
         open_dataset("P3M-500-P", tmp_path / "nowhere")
     message = str(caught.value)
     assert str(tmp_path / "nowhere") in message and "there is no such folder" in message
-    assert message.count(" missing") == 2 and "validation/P3M-500-P/blurred_image/" in message and "Did you mean" not in message
+    assert (
+        message.count(" missing") == 2
+        and "validation/P3M-500-P/blurred_image/" in message
+        and "Did you mean" not in message
+    )
     for hint in ("release agreement", "JizhiziLi/P3M", "ViTAE-Transformer/P3M-Net", "python -m p3mlib synth DIR"):
         assert hint in message
     with pytest.raises(MissingData, match="yucornetto/MGMatting"):
@@ -228,10 +240,11 @@ def test_verify_finds_what_is_missing_and_what_is_too_much(p3m):
     (p3m / "train/fg/p_b.png").unlink()
     (p3m / "validation/P3M-500-NP/original_image/p_1.jpg").unlink()
     shutil.copy(p3m / "train/blurred_image/p_c.jpg", p3m / "train/blurred_image/p_c.png")
-    orphan = "validation/P3M-500-NP/"
+    orphans = (f"validation/P3M-500-NP/{part}/p_1.png" for part in ("mask", "trimap", "facemask"))
     assert problems(p3m) == {
-        ("train/mask/p_a.png", "missing"), ("train/fg/p_b.png", "missing"), ("train/blurred_image/p_c.jpg", "mismatched"),
-        ("validation/P3M-500-NP", "missing"), *((f"{orphan}{part}/p_1.png", "mismatched") for part in ("mask", "trimap", "facemask")),
+        ("train/mask/p_a.png", "missing"), ("train/fg/p_b.png", "missing"),
+        ("train/blurred_image/p_c.jpg", "mismatched"), ("validation/P3M-500-NP", "missing"),
+        *((name, "mismatched") for name in orphans),
     }  # fmt: skip
 
 
@@ -279,7 +292,8 @@ def test_verify_knows_the_names_of_face_parts(celeba):
     anno = "CelebAMask-HQ-mask-anno/"
     assert problems(celeba) == {
         (anno + "0/00000_beard.png", "mismatched"), (anno + "1/00002_hair.png", "mismatched"),
-        (anno + "0/00007_hair.png", "mismatched"), (anno + "0/00002_hat.png", "mis-sized"), (anno + "0/00010_skin.png", "missing"),
+        (anno + "0/00007_hair.png", "mismatched"), (anno + "0/00002_hat.png", "mis-sized"),
+        (anno + "0/00010_skin.png", "missing"),
     }  # fmt: skip
 
 

@@ -23,11 +23,14 @@ def stub_portrait(seed, size, distribution):
     alpha = np.clip((0.4 * min(size) - distance) / 3 + 0.5, 0, 1).astype(np.float32)
     fg, bg = rng.random((2, height, width, 3), dtype=np.float32)
     angle, radius = np.linspace(np.pi, 0, 17), 0.2 * min(size)
-    points = np.concatenate([np.c_[np.cos(angle), np.sin(angle)], np.c_[np.linspace(-1, 1, 10), np.full(10, -0.5)], np.zeros((41, 2))])
+    points = np.concatenate(
+        [np.c_[np.cos(angle), np.sin(angle)], np.c_[np.linspace(-1, 1, 10), np.full(10, -0.5)], np.zeros((41, 2))]
+    )
     skin, brow = distance < radius, np.zeros(size, bool)
     brow[height // 2 - 4, width // 2 - 3 : width // 2] = True
     return SimpleNamespace(
-        image=matte.composite(fg, bg, alpha), alpha=alpha, fg=fg, bg=bg, parts={"skin": skin, "l_brow": brow, "hat": brow & ~brow},
+        image=matte.composite(fg, bg, alpha), alpha=alpha, fg=fg, bg=bg,
+        parts={"skin": skin, "l_brow": brow, "hat": brow & ~brow},
         landmarks=None if seed % 3 == 0 else points * radius + [width / 2, height / 2],
         attributes={"yaw": np.float32(1.5), "hair": "short", "distribution of hair": distribution},
     )  # fmt: skip
@@ -52,7 +55,9 @@ def write(root, counts=COUNTS, size=SIZE, seed=0, **options):
 
 
 def contents(root):
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(Path(root).rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(Path(root).rglob("*")) if path.is_file()
+    }
 
 
 def test_the_layouts_read_like_the_real_ones(tmp_path, drawn):
@@ -62,7 +67,9 @@ def test_the_layouts_read_like_the_real_ones(tmp_path, drawn):
         portraits = datasets.open_dataset(name, root / "P3M-10k", domain)
         assert len(portraits) == COUNTS[name] and portraits.synthetic and portraits.names[0] == "p_00000"
         assert portraits[0]["image"].shape == (*SIZE, 3) and portraits.has("facemask")
-        assert portraits.has("fg") == portraits.has("bg") == (name == "train") and portraits.has("trimap") == (name != "train")
+        assert portraits.has("fg") == portraits.has("bg") == (name == "train") and portraits.has("trimap") == (
+            name != "train"
+        )
     rwp = datasets.open_dataset("RWP", root / "RealWorldPortrait-636", "N")
     assert len(rwp) == 2 and rwp.has("trimap") and rwp.synthetic
     faces = datasets.open_faces(root / "CelebAMask-HQ")
@@ -105,7 +112,13 @@ def test_attributes_tell_how_every_image_was_made(tmp_path, drawn):
     attributes = json.loads((root / "P3M-10k/validation/P3M-500-NP/attributes.json").read_text())
     assert list(attributes) == ["p_00000", "p_00001"]
     seed = dataset.image_seed(0, "P3M-500-NP", 1)
-    assert attributes["p_00001"] == {"seed": seed, "distribution": "NP", "yaw": 1.5, "hair": "short", "distribution of hair": "NP"}
+    assert attributes["p_00001"] == {
+        "seed": seed,
+        "distribution": "NP",
+        "yaw": 1.5,
+        "hair": "short",
+        "distribution of hair": "NP",
+    }
     spec = json.loads((root / "synth.json").read_text())
     assert spec == {"version": dataset.SYNTH_VERSION, "size": [56, 48], "seed": 0, "counts": COUNTS}
 
@@ -184,7 +197,9 @@ def test_foreign_images_are_never_touched(tmp_path, drawn):
 
 def test_single_data_sets(tmp_path, drawn):
     options = {"size": SIZE, "seed": 0, "jobs": 1, "progress": False}
-    dataset.write_p3m(tmp_path / "p3m", {name: COUNTS[name] for name in ("train", "P3M-500-P", "P3M-500-NP")}, **options)
+    dataset.write_p3m(
+        tmp_path / "p3m", {name: COUNTS[name] for name in ("train", "P3M-500-P", "P3M-500-NP")}, **options
+    )
     dataset.write_rwp(tmp_path / "rwp", 2, **options)
     dataset.write_celeba(tmp_path / "celeba", 3, **options)
     whole = write(tmp_path / "all")

@@ -26,7 +26,7 @@ _FLUSH = 200  # images between two writings of landmarks.json and attributes.jso
 
 
 class SynthSet(NamedTuple):
-    """One set: its number (part of every seed), folder below the root, distribution, and the layers written as files."""
+    """One set: its number (part of every seed), folder below the root, distribution, and the layers written."""
 
     code: int
     folder: str
@@ -83,8 +83,8 @@ def write_all(root, counts, size, seed, jobs=None, progress=True, force=False):
     Returns:
         Path of root.
     Raises:
-        ValueError: unknown set, bad count, size or seed; root holds P3M-Synth of another specification (another size, seed or
-            version, or more images than asked for), or images that P3M-Synth did not write.
+        ValueError: unknown set, bad count, size or seed; root holds P3M-Synth of another specification (other size,
+            seed or version, or more images than asked for), or images that P3M-Synth did not write.
     """
     return _write(root, {name: SETS[name].folder for name in SETS}, counts, size, seed, jobs, progress, force)
 
@@ -92,9 +92,9 @@ def write_all(root, counts, size, seed, jobs=None, progress=True, force=False):
 def write_p3m(root, counts, size, seed, jobs=None, progress=True, force=False):
     """Write a P3M-10k folder: train (with fg, bg), P3M-500-P and P3M-500-NP, blurred and original images.
 
-    Beside the images, each set's folder holds `landmarks.json` {name: 68 x [x, y] in pixels, or null without a face} and
-    `attributes.json` {name: {seed, distribution and what the renderer drew}}. Where there is no face the face mask is all
-    zero and the blurred image equals the original. Arguments and errors as in `write_all`.
+    Beside the images, each set's folder holds `landmarks.json` {name: 68 x [x, y] in pixels, or null without a face}
+    and `attributes.json` {name: {seed, distribution and what the renderer drew}}. Where there is no face the face mask
+    is all zero and the blurred image equals the original. Arguments and errors as in `write_all`.
     """
     return _write(root, {n: SETS[n].folder.partition("/")[2] for n in _P3M}, counts, size, seed, jobs, progress, force)
 
@@ -145,18 +145,22 @@ def _specification(folders, counts, size, seed):
     size = [size, size] if np.ndim(size) == 0 else list(size)
     integers = [*counts.values(), *size, seed]
     if len(size) != 2 or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in integers) or min(size) < 1:
-        raise ValueError(f"counts {counts}, size {size} and seed {seed} must be whole numbers, none negative, size (height, width)")
+        raise ValueError(
+            f"counts {counts}, size {size} and seed {seed} must be whole numbers, none negative, size (height, width)"
+        )
     counts = {name: int(count) for name, count in counts.items()}
     return {"version": SYNTH_VERSION, "size": [int(side) for side in size], "seed": int(seed), "counts": counts}
 
 
 def _prepare(root, folders, spec, force):
-    """True when root holds exactly this data set, finished. False when it can be begun or continued, else ValueError."""
+    """True when root holds exactly this data set, finished. False when it can be begun or continued; ValueError."""
     markers = [root / name for name in (FINISHED, STARTED) if (root / name).is_file()]
     if not markers:
         strange = [root / folder for folder in folders.values() if _holds_images(root / folder)]
         if strange:
-            raise ValueError(f"{strange[0]} holds images that P3M-Synth did not write; choose another folder or move them away")
+            raise ValueError(
+                f"{strange[0]} holds images that P3M-Synth did not write; choose another folder or move them away"
+            )
         return False
     try:
         there = json.loads(markers[0].read_text())
@@ -192,7 +196,9 @@ def _holds_images(folder):
 def _load_records(folder):
     """{name: {"landmarks", "attributes"}} of the images known to be complete."""
     try:
-        landmarks, attributes = (json.loads((folder / f"{key}.json").read_text()) for key in ("landmarks", "attributes"))
+        landmarks, attributes = (
+            json.loads((folder / f"{key}.json").read_text()) for key in ("landmarks", "attributes")
+        )
     except (OSError, ValueError):
         return {}
     return {n: {"landmarks": landmarks[n], "attributes": attributes[n]} for n in landmarks if n in attributes}
@@ -282,7 +288,7 @@ def _write_layers(job, figure, photo):
 
 
 def _write_face(job, figure, photo):
-    """Image and part masks; returns the names of the parts written. Only visible parts have a file, as in the release."""
+    """Image and part masks; returns the parts written. Only visible parts have a file, as in the release."""
     io.write_image(job.folder / datasets.FACE_IMAGES / f"{job.name}.jpg", photo)
     written = []
     for part in datasets.PARTS:

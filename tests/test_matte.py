@@ -1,0 +1,43 @@
+"""Compositing, trimaps (bit for bit the official ones) and regions."""
+
+import json
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from p3mlib.io import to_uint8
+from p3mlib.matte import composite, make_trimap, regions
+
+FOLDER = Path(__file__).parent / "parity" / "trimap"
+
+
+@pytest.mark.parametrize("kernel", [5, 15, 22, 30])
+def test_trimap_equals_the_official_one(kernel):
+    expected = json.loads((FOLDER / "expected.json").read_text())["kernels"][str(kernel)]
+    alpha = cv2.imread(str(FOLDER / "alpha.png"), 0) / np.float32(255)
+    trimap = to_uint8(make_trimap(alpha, kernel))
+    assert {str(v): int((trimap == v).sum()) for v in (0, 128, 255)} == expected["counts"]
+    assert zlib.crc32(trimap.tobytes()) == expected["crc32"]
+
+
+def test_composite():
+    fg, bg = np.full((2, 2, 3), 0.8), np.full((2, 2, 3), 0.2)
+    assert composite(fg, bg, np.array([[0, 1], [0.5, 0.25]]))[..., 0] == pytest.approx(np.array([[0.2, 0.8], [0.5, 0.35]]))
+    with pytest.raises(ValueError, match="must share height and width"):
+        composite(fg, bg, np.zeros((3, 3)))
+
+
+def test_regions_are_disjoint_and_complete_in_both_codings():
+    trimap = np.array([[0, 0.5], [1, 0.498]])
+    for scale in (1, 255):
+        areas = regions(trimap * scale)
+        assert sum(areas.values()).tolist() == [[1, 1], [1, 1]]
+        assert areas["unknown"].tolist() == [[False, True], [False, True]]
+
+
+def test_kernel_must_be_positive():
+    with pytest.raises(ValueError, match="at least 1 pixel, got 0"):
+        make_trimap(np.zeros((4, 4)), 0)
