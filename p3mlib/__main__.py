@@ -172,8 +172,9 @@ def _fill(grid, names, arguments):
         print(f"tables that need training will print '-': {error}", file=sys.stderr)
     for number in tables:
         methods = [method for method, function in grid.tables[number].methods.items() if function]
-        available = [pair for pair in grid.tables[number].sets if runs.samples(*pair, profile, 1)]
-        runs.fill_untrained(methods, available, profile, arguments.jobs)
+        sets, _ = runs.available(grid.tables[number].sets, profile)
+        if sets:
+            runs.fill_untrained(methods, sets, profile, arguments.jobs)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Diagrams of P3M-Net (Figures 4 and 6), drawn from a forward pass of the model that is built.
 
-`trace` runs one small image through a copy of the model and notes every block, every pooling and which tensor went where.
-Counts, kernels, channels, sizes and arrows of the drawings come from the trace; only the layout is decided here.
+`trace` runs one small image through a copy of the model and notes every block, every pooling and which tensor went
+where. Counts, kernels, channels, sizes and arrows of the drawings come from there; only the layout is decided here.
 """
 
 import copy
@@ -73,7 +73,7 @@ class Edge:
     used: bool = True
 
     def op(self, name):
-        """The operation on the way whose name starts so, or None. With "indices", pooling positions flow, not features."""
+        """The operation on the way whose name starts so, or None; "indices" if pooling positions flow, not features."""
         return next((op for op in self.via if op.name.startswith(name)), None)
 
 
@@ -132,7 +132,7 @@ class _Recorder(TorchDispatchMode):
         return _Node(sources=[("", self.producer[_key(tensor)], _key(tensor))], read={_key(tensor)})
 
     def _size(self, x):
-        return x.shape[1], round(math.log2(self.side / x.shape[-1])) if x.dim() == 4 else 0
+        return x.shape[1] if x.dim() > 1 else 0, round(math.log2(self.side / x.shape[-1])) if x.dim() == 4 else 0
 
     def _open(self, module, args):
         self.image = _Node(Part("image", "image", *self._size(args[0])))
@@ -182,9 +182,10 @@ class _Recorder(TorchDispatchMode):
         if name == "convolution":
             kernel, stride = args[1].shape[-1], args[3][0]
         elif name.startswith("max_pool2d"):
-            kernel, stride = args[1][0], (args[2] or args[1])[0]
-        planes = output.dim() == source.dim() == 4
-        return Op(name, kernel, stride, *((self._size(output)[1], output.shape[-1] / source.shape[-1]) if planes else ()))
+            kernel, stride = args[1][0], ((args[2] if len(args) > 2 else None) or args[1])[0]
+        if output.dim() == source.dim() == 4:
+            return Op(name, kernel, stride, self._size(output)[1], output.shape[-1] / source.shape[-1])
+        return Op(name, kernel, stride)
 
 
 def _stages(module):
@@ -257,9 +258,9 @@ def _encoder_parts(recorder):
     return parts
 
 
-# ---- drawing; coordinates are inches
+# ---- drawing: coordinates are inches
 
-INK, MUTED, RED, SHALLOW, DEEP = "#333333", "#858585", "#C8102E", "#2E93C4", "#0B2F4E"  # E0 and E4 as they travel
+INK, MUTED, RED, SHALLOW, DEEP = "#333333", "#858585", "#C8102E", "#2E93C4", "#0B2F4E"  # the last two: E0, E4
 MODULE = ("#65468E", "#EBE3F3")
 COLOURS = {"encoder": ("#2B6798", "#DCE9F4"), "semantic": ("#13795B", "#DCF0E8"), "matting": ("#A9690A", "#FBECD2")}
 COLOURS |= {"final": COLOURS["matting"], "tfi": MODULE, "sbfi": MODULE, "dbfi": MODULE}
@@ -278,7 +279,8 @@ class _Canvas:
         self.ax, self.figure = ax, ax.figure
 
     def text(self, x, y, text, size=6.2, color=INK, ha="center", **style):
-        self.ax.text(x, y, text, fontsize=size, color=color, ha=ha, va="center", zorder=6, family="DejaVu Sans", **style)
+        style = {"family": "DejaVu Sans", "va": "center", "zorder": 6} | style
+        self.ax.text(x, y, text, fontsize=size, color=color, ha=ha, **style)
 
     def box(self, x, y, color, fill, half=HALF, height=BOX, rounding=0.03, **style):
         shape = f"round,pad=0,rounding_size={rounding}"
@@ -303,8 +305,8 @@ class _Canvas:
 
     def line(self, *points, color=INK, head=True, lw=0.9, ls="-"):
         style = "-|>,head_length=3.6,head_width=1.7" if head else "-"
-        patch = FancyArrowPatch(path=Path(points), arrowstyle=style, color=color, lw=lw, ls=ls, mutation_scale=1, zorder=3)
-        patch.set(joinstyle="miter", capstyle="butt")
+        patch = FancyArrowPatch(path=Path(points), arrowstyle=style, color=color, lw=lw, ls=ls, mutation_scale=1)
+        patch.set(joinstyle="miter", capstyle="butt", zorder=3)
         self.ax.add_patch(patch)
 
     def dot(self, x, y, color):
@@ -330,6 +332,13 @@ def _convolutions(part):
     return ", ".join(f"{n} conv {k}×{k}" for k, n in counts.items() if k > 1 or len(counts) == 1)
 
 
+def _layers(part):
+    """What ran inside a part without blocks, such as "conv 7×7, BN, ReLU"."""
+    short = {"convolution": "conv", "native_batch_norm": "BN", "relu": "ReLU", "relu_": "ReLU"}
+    named = [op for op in part.ops if op.name in short]
+    return ", ".join(short[op.name] + (f" {op.kernel}×{op.kernel}" if op.kernel else "") for op in named)
+
+
 def _pool(op):
     return f"{op.kernel}×{op.kernel}/{op.stride}"
 
@@ -341,13 +350,13 @@ def _detail(part):
         return f"{len(part.all('convolution'))} conv · {part.given[0]}→{part.channels} · {_side(part.level)}"
     if part.kind == "tfi":
         return f"{len(part.inputs)}×{part.given[0]}→{part.channels} · {_side(part.level)}"
-    how = "".join(f"E0 pool {_pool(op)} · " for op in part.all("max_pool2d"))
-    how += "".join(f"E4 up ×{op.scale:g} · " for op in part.all("upsample")[:1])
+    how = "".join(f"pool {_pool(op)} · " for op in part.all("max_pool2d"))
+    how += "".join(f"up ×{op.scale:g} · " for op in part.all("upsample")[:1])
     return f"{how}{part.channels} · {_side(part.level)}"
 
 
 def _lane(part):
-    return LANES["encoder" if part.kind == "encoder" else "semantic" if part.kind in ("semantic", "dbfi") else "matting"]
+    return LANES.get(part.kind, LANES["semantic" if part.kind == "dbfi" else "matting"])
 
 
 def _rows(found):
@@ -377,7 +386,7 @@ def draw_network(model, ax=None):
     found = trace(model)
     rows, changes = _rows(found)
     top = rows["final"] + 2 * STEP
-    canvas = _Canvas(ax, 7.0, top + 0.7)
+    canvas = _Canvas(ax, 7.0, top + 0.84)
     _draw_scales(canvas, changes, top)
     spans = _spans(found, rows)
     _draw_encoder(canvas, found, spans)
@@ -420,7 +429,7 @@ def _draw_encoder(canvas, found, spans):
         blocks = f"{part.blocks} blocks, " if part.blocks else ""
         canvas.box(x, y, color, fill if part.params else "white", height=high - low)
         canvas.text(x - HALF + 0.05, y, part.name, 7, color, "left", weight="bold")
-        lines = [blocks + _convolutions(part), _shape(part)] if part.params else ["no layer", _shape(part)]
+        lines = [blocks + _convolutions(part), _shape(part)] if part.params else ["pooled only", _shape(part)]
         for i, line in enumerate(lines):
             canvas.text(x + HALF - 0.05, y + 0.07 - 0.14 * i, line, ha="right")
 
@@ -489,8 +498,8 @@ def _draw_context(canvas, targets, rows, bottom):
     modules = [rows[t] for t in targets if t[0] == "d"]
     canvas.line((start, bottom), (start, y), (end, y), color=DEEP, head=False)
     canvas.text((start + HALF + SHAFT) / 2, y + 0.07, "E4", 6.2, DEEP, weight="bold")
-    for target in {"M4", "S4"} & set(targets):
-        lane = LANES["semantic" if target == "S4" else "matting"]
+    for target in (t for t in targets if t[0] in "MS"):
+        lane = LANES["semantic" if target[0] == "S" else "matting"]
         canvas.line((lane, y), (lane, rows[target] - BOX / 2), color=DEEP)
         canvas.dot(lane, y, DEEP)
     if modules:
@@ -501,8 +510,8 @@ def _draw_context(canvas, targets, rows, bottom):
 
 
 def _draw_ends(canvas, found, rows, changes, top):
-    """The image above the encoder, and the outputs with their red arrows."""
-    end, fuse, image = top + 0.24, 4.85, LANES["encoder"]
+    """The outputs with their red arrows, and what stands above the lanes."""
+    end, fuse = top + 0.24, 4.85
     ends = {"segmentation": LANES["semantic"], "detail": LANES["matting"], "alpha": fuse}
     for edge in (e for e in found.edges if found.parts[e.target].kind == "output"):
         source, out = found.parts[edge.source], found.parts[edge.target]
@@ -524,13 +533,20 @@ def _draw_ends(canvas, found, rows, changes, top):
         canvas.text(x, end + 0.06, _shape(found.parts[name]), color=RED)
     canvas.box(fuse, top, INK, "white", 0.2, 0.15)
     canvas.text(fuse, top, "fuse")
-    canvas.line((image, end), (image, rows["E0"] + BOX / 2 + 0.14))
-    canvas.text(image, end + 0.17, "image", 7, weight="bold")
-    canvas.text(image, end + 0.06, _shape(found.parts["image"]))
+    _draw_heads(canvas, found, rows["E0"] + BOX / 2 + 0.14, end)
+
+
+def _draw_heads(canvas, found, low, end):
+    """The image above the encoder, and the titles of the lanes."""
+    x = LANES["encoder"]
+    canvas.line((x, end), (x, low))
+    canvas.text(x, end + 0.17, "image", 7, weight="bold")
+    canvas.text(x, end + 0.06, _shape(found.parts["image"]))
     titles = {"encoder": "Shared encoder", "matting": "Matting decoder", "semantic": "Segmentation decoder"}
     for kind, title in titles.items():
         parts = found.of(kind, *["final"] * (kind == "matting"))
-        canvas.text(LANES[kind], end + 0.37, f"{title}  {_count(parts)}", 7.5, COLOURS[kind][0], weight="bold")
+        canvas.text(LANES[kind], end + 0.5, title, 7.5, COLOURS[kind][0], weight="bold")
+        canvas.text(LANES[kind], end + 0.38, f"{_count(parts)} parameters", color=COLOURS[kind][0])
 
 
 def _draw_legend(canvas, found):
@@ -551,13 +567,11 @@ def _draw_legend(canvas, found):
         if names:
             canvas.block(x + 0.12, y, "tfi", on, half=0.12, height=0.11)
             canvas.text(x + 0.3, y, title + ", ".join(names), ha="left")
-            x += 3.3 if on else 1.65
+            x += 2.15
+    x = LANES["encoder"] - HALF + 3.75
     kernels = sorted({op.kernel for part in found.of("semantic", "matting", "final") for op in part.all("convolution")})
     sizes = ", ".join(f"{k}×{k}" for k in kernels)
-    canvas.text(x, y, f"decoder: number of {sizes} conv · channels in→out · size", color=MUTED, ha="left")
-
-
-# ---- Figure 6
+    canvas.text(x, y, f"decoder blocks: {sizes} conv · channels in→out · height", color=MUTED, ha="left")
 
 
 def _block_items(model):
@@ -597,13 +611,14 @@ def draw_encoder(models):
     canvas, labels = _Canvas(None, 7.0, 3.72), list(dict.fromkeys((*VARIANTS, *models)))
     label, model = next(iter(models.items()))
     found = trace(model)
-    canvas.text(1.3, 3.6, f"Shared encoder ({label})", 7.5, COLOURS["encoder"][0], weight="bold")
+    canvas.text(1.3, 3.57, f"Shared encoder ({label})", 7.5, COLOURS["encoder"][0], weight="bold")
     _draw_chain(canvas, found.of("encoder"), 1.3, 3.3)
     width = (6.96 - 2.72) / len(labels)
     for i, label in enumerate(labels):
         x = 2.72 + (i + 0.5) * width
-        canvas.box(x, 1.88, MUTED, "none", width / 2 - 0.05, 3.68, 0.05, lw=0.6)
-        canvas.text(x, 3.6, f"P3M BB ({label})", 7.5, INK if label in models else MUTED, weight="bold")
+        border = "-" if label in models else (0, (4, 3))
+        canvas.box(x, 1.88, MUTED, "none", width / 2 - 0.05, 3.6, 0.05, lw=0.6, ls=border)
+        canvas.text(x, 3.57, f"P3M BB ({label})", 7, INK if label in models else MUTED, weight="bold")
         if label in models:
             _draw_panel(canvas, models[label], x, 3.38)
         else:
@@ -613,33 +628,31 @@ def draw_encoder(models):
 
 def _draw_chain(canvas, parts, x, y):
     """E0 to E4 downwards, with the poolings between."""
-    (color, fill), half, height, step = COLOURS["encoder"], 1.2, 0.3, 0.17
+    (color, fill), half, height, step = COLOURS["encoder"], 1.2, 0.27, 0.135
     canvas.text(x, y + 0.1, "image", weight="bold")
-    before = y + 0.04
-    stages = 0
-    y -= 0.27
+    before, stages, y = y + 0.04, 0, y - 0.27
     for part in parts:
         for op in part.all("max_pool"):
             y -= height / 2 + step
             canvas.pill(x, y, f"max-pool {_pool(op)}", color)
             y -= height / 2 + step
         stages += part.blocks > 0
-        name = f"P3M BB × N{stages}, N{stages} = {part.blocks}" if part.blocks else _convolutions(part)
+        name = f"P3M BB × N{stages}, N{stages} = {part.blocks}" if part.blocks else _layers(part)
         canvas.line((x, before), (x, y + height / 2), color=color)
         canvas.box(x, y, color, fill if part.params else "white", half, height)
         canvas.text(x - half + 0.06, y, part.name, 7, color, "left", weight="bold")
-        canvas.text(x + half - 0.06, y + 0.07, name or "no layer", ha="right")
-        canvas.text(x + half - 0.06, y - 0.07, _shape(part), ha="right")
+        canvas.text(x + half - 0.06, y + 0.062, name or "pooled only", ha="right")
+        canvas.text(x + half - 0.06, y - 0.062, _shape(part), ha="right")
         before = y - height / 2
     strides = sorted({op.stride for part in parts for op in part.all("convolution")})
     number = sum(len(part.all("convolution")) for part in parts)
     words = f"stride of all {number} convolutions: {', '.join(map(str, strides))}"
-    canvas.text(x, before - 0.14, words, color=MUTED)
+    canvas.text(x, before - 0.11, words, color=MUTED)
 
 
 def _draw_panel(canvas, model, x, y):
     """The basic block downwards, and N and C under it."""
-    items, (color, fill), step = _block_items(model), COLOURS["encoder"], 0.285
+    items, (color, fill), step = _block_items(model), COLOURS["encoder"], 0.29
     last = len(items) - 1
     for i, (label, sources) in enumerate(items):
         here = y - i * step
@@ -654,8 +667,8 @@ def _draw_panel(canvas, model, x, y):
             if j == i - 1:
                 canvas.line((x, start), (x, here + 0.08))
             else:
-                canvas.line((x, start - 0.04), (x + 0.54, start - 0.04), (x + 0.54, here), (x + half, here))
-                canvas.dot(x, start - 0.04, INK)
+                canvas.line((x, start - 0.025), (x + 0.54, start - 0.025), (x + 0.54, here), (x + half, here))
+                canvas.dot(x, start - 0.025, INK)
     low = y - last * step - 0.08
     canvas.line((x, low), (x, low - 0.16))
     for i, line in enumerate(_facts(model)):
@@ -668,7 +681,7 @@ def _facts(model):
     stages = [part for part in found.of("encoder") if part.blocks]
     widths = [found.parts[f"M{i}"].channels for i in (4, 3, 2, 1)]
     lines = ["N1–N4: " + ", ".join(str(p.blocks) for p in stages)]
-    lines += ["E1–E4: " + ", ".join(str(p.channels) for p in stages) + " channels"]
+    lines += ["E1–E4: " + ", ".join(str(p.channels) for p in stages)]
     lines += ["C1–C4: " + ", ".join(map(str, widths)), "(decoders, deep to shallow)"]
     short = [p.name for p in stages if {op.kernel for op in p.all("convolution")} >= {1, 3}]
-    return lines + (["first block of " + ", ".join(short) + ":", "1×1 conv, BN on the shortcut"] if short else [])
+    return lines + (["shortcut with 1×1 conv in", "the first block of " + ", ".join(short)] if short else [])

@@ -11,20 +11,14 @@ import torch.nn.functional as F
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SEGMENTATION_TERMS = ("ce_global", "ce_side2", "ce_side1", "ce_side0")
-# Alpha and Laplacian of the final matte count 2 with the detail branch and once more in its own loss.
-WEIGHTS = {
-    "ce_global": 3 / 6,
-    "ce_side2": 1 / 6,
-    "ce_side1": 1 / 6,
-    "ce_side0": 1 / 6,
-    "alpha_local": 2.0,
-    "lap_local": 2.0,
-    "alpha_fusion": 3.0,
-    "lap_fusion": 3.0,
-    "comp_fusion": 1.0,
-}
 LEVELS = 5
 _TINY = 1e-12
+# Alpha and Laplacian of the final matte count 2 with the detail branch and once more in its own loss.
+WEIGHTS = {
+    **{"ce_global": 3 / 6, "ce_side2": 1 / 6, "ce_side1": 1 / 6, "ce_side0": 1 / 6},
+    **{"alpha_local": 2.0, "lap_local": 2.0},
+    **{"alpha_fusion": 3.0, "lap_fusion": 3.0, "comp_fusion": 1.0},
+}
 
 
 def _full_precision(function):
@@ -184,7 +178,8 @@ def composition_loss(alpha_pred, image, fg, bg):
     _same_shape(image=image, fg=fg, bg=bg)
     _same_shape(alpha_pred=alpha_pred, **{"one channel of image": image[:, :1]})
     std = image.new_tensor(IMAGENET_STD).view(1, 3, 1, 1)
-    difference = (alpha_pred * (fg - bg) + bg - image) / std
+    composite = alpha_pred * fg + (1 - alpha_pred) * bg  # in this order exactly fg where alpha is 1
+    difference = (composite - image) / std
     return (difference.square() + _TINY).sqrt().sum() / alpha_pred.numel()
 
 

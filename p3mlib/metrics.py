@@ -1,240 +1,277 @@
-"""Matting errors as the official P3M evaluation defines them: numpy arrays in, floats out, lower is better."""
+"""Errors of a predicted matte, in the definitions of the official P3M code: numpy in, float out, lower is better.
 
-import numba
+Everything is computed in the precision of the inputs: float64 stays, anything else becomes float32, because Conn depends
+on it (in float64 the grey value 153 / 255 lies below the threshold 0.6, in float32 it does not).
+"""
+
 import numpy as np
+from numba import njit
 from scipy.ndimage import gaussian_filter
 
 from p3mlib.matte import regions
 
 METRICS = ("SAD", "MSE", "MAD", "Grad", "Conn", "SAD-T", "MSE-T", "MAD-T", "SAD-FG", "SAD-BG")
-_STEPS = np.arange(0, 1.1, 0.1)  # thresholds of Conn; 0.6 is 0.6000000000000001 in double precision, as in the original
-_TOLERANCE = 0.15
+# As in the tables: sums are in thousands, means are per pixel.
+UNITS = {name: "1" if name[:3] in ("MSE", "MAD") else "1e3" for name in METRICS}
+CONN_STEPS = np.arange(0, 1.1, 0.1)
 
 
-def _pair(pred, alpha):
-    """Both mattes checked, in their common precision (at least float32)."""
+def _matte(name, matte, dtype):
+    """The matte as a 2-D float array, checked."""
+    matte = np.asarray(matte)
+    if matte.ndim != 2 or matte.size == 0:
+        raise ValueError(f"{name} must be (H, W), got {matte.shape}")
+    low, high = float(matte.min()), float(matte.max())
+    if np.isnan(low) or np.isnan(high):
+        raise ValueError(f"{name} contains NaN")
+    if low < 0 or high > 1:
+        hint = "; looks like 0-255, divide by 255" if low >= 0 and high > 1.5 else ""
+        raise ValueError(f"{name} must lie in [0, 1], got {low:g} to {high:g}{hint}")
+    return np.ascontiguousarray(matte, dtype)
+
+
+def _pair(pred, alpha, dtype=None):
+    """Both mattes, checked, in their common precision or in `dtype`."""
     pred, alpha = np.asarray(pred), np.asarray(alpha)
-    if pred.shape != alpha.shape or pred.ndim != 2:
-        raise ValueError(f"pred and alpha must share one shape (H, W), got {pred.shape} and {alpha.shape}")
-    for name, matte in (("pred", pred), ("alpha", alpha)):
-        if not (matte.min(initial=0) >= 0 and matte.max(initial=0) <= 1):
-            hint = " (looks like 0-255)" if matte.max() > 1.5 else ""
-            raise ValueError(f"{name} spans [{matte.min():.4g}, {matte.max():.4g}], expected [0, 1]{hint}")
-    kind = np.result_type(pred, alpha, np.float32)
-    return pred.astype(kind, copy=False), alpha.astype(kind, copy=False)
+    if pred.shape != alpha.shape:
+        raise ValueError(f"shapes differ: pred {pred.shape}, alpha {alpha.shape}")
+    if dtype is None:
+        dtype = np.float64 if np.float64 in (pred.dtype, alpha.dtype) else np.float32
+    elif np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+    return _matte("pred", pred, dtype), _matte("alpha", alpha, dtype)
 
 
-def _difference(pred, alpha, region):
-    pred, alpha = _pair(pred, alpha)
-    difference = np.abs(pred - alpha)
+def _within(values, region):
+    """The values of a region (all without one) as an array that may be empty."""
     if region is None:
-        return difference
-    if region.shape != alpha.shape or region.dtype != bool:
-        raise ValueError(f"region must be bool {alpha.shape}, got {region.dtype} {region.shape}")
-    return difference[region]
+        return values
+    region = np.asarray(region)
+    if region.shape != values.shape or region.dtype != bool:
+        raise ValueError(f"region must be bool of {values.shape}, got {region.dtype} of {region.shape}")
+    return values[region]
+
+
+def _mean(values):
+    return float(values.sum() / values.size) if values.size else 0.0
 
 
 def sad(pred, alpha, region=None):
-    """Sum of absolute differences.
+    """Sum of absolute differences between two mattes.
 
     Args:
-        pred, alpha: (H, W) float in [0, 1]. region: (H, W) bool, the pixels that count; None means all.
+        pred:   (H, W) float in [0, 1], predicted alpha.
+        alpha:  (H, W) float in [0, 1], ground-truth alpha.
+        region: (H, W) bool, the pixels that count; None means all.
     Returns:
-        float, in thousands of pixels.
+        float in thousands of pixels.
     Raises:
-        ValueError: shapes differ (both are shown), or values leave [0, 1].
+        ValueError: the shapes differ (both are shown), an array is not 2-D, has NaN, or leaves [0, 1] ("looks like 0-255").
     Source:
-        Sec. 6.1; official whole-image variant.
+        Ma et al. 2023, Sec. 6.1; official whole-image variant.
     Example:
         >>> sad(np.ones((10, 100)), np.zeros((10, 100)))
         1.0
     """
-    return float(_difference(pred, alpha, region).sum() / 1000)
+    pred, alpha = _pair(pred, alpha)
+    return float(_within(np.abs(pred - alpha), region).sum() / 1000)
 
 
 def mse(pred, alpha, region=None):
-    """Mean squared difference over the region; 0 for an empty one. Arguments and errors as in `sad`."""
-    difference = _difference(pred, alpha, region)
-    return float(np.square(difference).mean()) if difference.size else 0.0
+    """Mean squared difference; arguments and errors as in `sad`.
+
+    Returns:
+        float per pixel; 0.0 over an empty region.
+    """
+    pred, alpha = _pair(pred, alpha)
+    return _mean(_within((pred - alpha) ** 2, region))
 
 
 def mad(pred, alpha, region=None):
-    """Mean absolute difference over the region; 0 for an empty one. Arguments and errors as in `sad`."""
-    difference = _difference(pred, alpha, region)
-    return float(difference.mean()) if difference.size else 0.0
+    """Mean absolute difference; arguments and errors as in `sad`.
+
+    Returns:
+        float per pixel; 0.0 over an empty region.
+    """
+    pred, alpha = _pair(pred, alpha)
+    return _mean(_within(np.abs(pred - alpha), region))
+
+
+def _edge_strength(matte):
+    """Magnitude of the Gaussian derivatives of sigma 1.4, rounded to float32 after every pass."""
+    along_y = gaussian_filter(matte, 1.4, order=[1, 0], output=np.float32)
+    along_x = gaussian_filter(matte, 1.4, order=[0, 1], output=np.float32)
+    return np.sqrt(along_y**2 + along_x**2)
 
 
 def grad(pred, alpha):
-    """Gradient error: squared difference of Gaussian gradient magnitudes (sigma 1.4), summed, divided by 10.
+    """Gradient error: squared differences between the edge strengths of two mattes.
 
-    The official P3M variant: derivatives of the raw mattes, whole image. Benchmarks that normalise the derivative filters
-    and divide by 1000 give other numbers. Arguments and errors as in `sad`.
+    Args:
+        pred, alpha: (H, W) float in [0, 1].
+    Returns:
+        float: the sum over the whole image divided by 10, in float32 whatever the inputs are. The matting benchmarks
+        normalise each matte first and divide by 1000; their values cannot be compared.
+    Raises:
+        ValueError: as in `sad`.
+    Source:
+        official P3M variant of the gradient error of Rhemann et al. 2009.
     """
-    first, second = (_gradient(matte) for matte in _pair(pred, alpha))
-    return float(np.square(first - second).sum() / 10)
-
-
-def _gradient(matte):
-    y = gaussian_filter(matte, 1.4, order=(1, 0), output=np.float32)
-    x = gaussian_filter(matte, 1.4, order=(0, 1), output=np.float32)
-    return np.sqrt(x * x + y * y)
+    pred, alpha = _pair(pred, alpha)
+    return float(((_edge_strength(pred) - _edge_strength(alpha)) ** 2).sum() / 10)
 
 
 def conn(pred, alpha):
-    """Connectivity error, in thousands of pixels.
+    """Connectivity error: what is not connected to the body of the matte counts more than its opacity.
 
-    At each threshold 0.1, 0.2, ... 1 the pixels where both mattes reach it form 4-connected components. A pixel's level is
-    the last threshold before it falls out of the largest one (the first in raster order on ties); a matte's excess over that
-    level counts from 0.15 on. A threshold that no pixel reaches is skipped, so all-zeros against all-ones gives 0.
-
-    The official variant (whole image) without its distance transform, whose result it never uses. Thresholds are compared in the
-    precision of the mattes, as there: the 8-bit value 153 reaches 0.6 in float32 and not in float64.
-    Arguments and errors as in `sad`.
-    """
-    pred, alpha = _pair(pred, alpha)
-    steps = _STEPS.astype(pred.dtype)
-    return float(_connectivity(pred, alpha, steps, pred.dtype.type(_TOLERANCE)) / 1000)
-
-
-@numba.njit(cache=True)
-def _find(parent, node):
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
-
-
-@numba.njit(cache=True)
-def _runs(pred, alpha, steps):
-    """Horizontal runs of equal level (number of thresholds reached by both mattes): level, first pixel, start of each row."""
-    height, width = pred.shape
-    count = 0
-    level, begin = np.empty(height * width, np.int8), np.empty(height * width + 1, np.int32)
-    rows = np.empty(height + 1, np.int64)
-    for y in range(height):
-        rows[y] = count
-        low, high, reached = steps[0], steps[0], 0  # nothing lies in [low, high): the first pixel begins a run
-        for x in range(width):
-            value = min(pred[y, x], alpha[y, x])
-            if low <= value < high:
-                continue
-            reached = 0
-            while reached < 10 and value >= steps[reached + 1]:
-                reached += 1
-            low = steps[reached]
-            high = steps[reached + 1] if reached < 10 else steps[10] + steps[10]
-            level[count], begin[count] = reached, y * width + x
-            count += 1
-    rows[height], begin[count] = count, height * width
-    return level[:count], begin[: count + 1], rows
-
-
-@numba.njit(cache=True)
-def _edges(level, begin, rows, width):
-    """Pairs of touching runs (beside or above each other), both with a level above 0."""
-    height, count = len(rows) - 1, 0
-    edges = np.empty((3 * len(level), 2), np.int64)
-    for y in range(height):
-        for run in range(rows[y] + 1, rows[y + 1]):
-            if level[run] and level[run - 1]:
-                edges[count], count = (run - 1, run), count + 1
-        upper = rows[y - 1] if y else 0
-        for run in range(rows[y] if y else rows[1], rows[y + 1]):
-            while begin[upper + 1] <= begin[run] - width:
-                upper += 1
-            other = upper
-            while other < rows[y] and begin[other] < begin[run + 1] - width:
-                if level[run] and level[other]:
-                    edges[count], count = (other, run), count + 1
-                other += 1
-    return edges[:count]
-
-
-@numba.njit(cache=True)
-def _exits(level, size, edges):
-    """First threshold (1..10) whose largest component lacks the run; 11 where there is none."""
-    count, top = len(level), level.max()
-    exits = np.minimum(level + 1, top + 1).astype(np.int64)
-    starts = np.zeros(13, np.int64)  # edges by the threshold at which they appear: a counting sort
-    for e in range(len(edges)):
-        starts[min(level[edges[e, 0]], level[edges[e, 1]]) + 1] += 1
-    starts = np.cumsum(starts)
-    order, place = np.empty(len(edges), np.int64), starts.copy()
-    for e in range(len(edges)):
-        weight = min(level[edges[e, 0]], level[edges[e, 1]])
-        order[place[weight]] = e
-        place[weight] += 1
-    parent, total = np.arange(count), size.astype(np.int64)
-    for threshold in range(top, 0, -1):
-        for e in order[starts[threshold] : starts[threshold + 1]]:
-            first, second = _find(parent, edges[e, 0]), _find(parent, edges[e, 1])
-            if first != second:
-                first, second = min(first, second), max(first, second)  # a component is known by its first run
-                parent[second] = first
-                total[first] += total[second]
-        largest, best = -1, 0
-        for run in range(count):  # a root precedes its members, so one step leads to it
-            if level[run] >= threshold:
-                parent[run] = parent[parent[run]]
-                if parent[run] == run and total[run] > best:
-                    largest, best = run, total[run]
-        for run in range(count):
-            if level[run] >= threshold and parent[run] != largest:
-                exits[run] = threshold
-    for run in range(count):
-        if exits[run] > top:
-            exits[run] = 11
-    return exits
-
-
-@numba.njit(cache=True)
-def _connectivity(pred, alpha, steps, tolerance):
-    height, width = pred.shape
-    level, begin, rows = _runs(pred, alpha, steps)
-    exits = _exits(level, np.diff(begin), _edges(level, begin, rows, width))
-    first, second = pred.ravel(), alpha.ravel()
-    error = 0.0
-    for run in range(len(level)):
-        if exits[run] == 11:
-            continue  # level 1: neither matte can exceed it
-        value, zero = steps[exits[run] - 1], steps[0]
-        for i in range(begin[run], begin[run + 1]):
-            over, above = first[i] - value, second[i] - value
-            error += abs((over if over >= tolerance else zero) - (above if above >= tolerance else zero))
-    return error
-
-
-def matting_errors(pred, alpha, trimap=None):
-    """All errors of one prediction.
-
-    -T sets the prediction to 1 and 0 where the trimap is known, sums over the image, and divides MSE-T, MAD-T by the number of
-    unknown pixels, as the official code. With a trimap that agrees with alpha, SAD = SAD-T + SAD-FG + SAD-BG. A trimap without
-    unknown pixels has MSE-T = MAD-T = 0 here (0/0 in the official code, which spoils every mean).
+    At each threshold 0.1, 0.2, ... 1 the body is the largest 4-connected set of pixels that reach it in both mattes (the
+    first in reading order among equals). A pixel is connected up to the last threshold before it first leaves the body;
+    opacity of 0.15 or more above that level counts as lost. A threshold that no pixel reaches is passed over, so mattes
+    without common foreground have error 0. Thresholds are compared in double precision, as numpy 2 does: multiples of
+    0.1 carry its rounding (0.30000000000000004).
 
     Args:
-        pred, alpha: (H, W) float in [0, 1]; computed in their precision, at least float32.
-        trimap:      (H, W), {0, 0.5, 1} or {0, 128, 255}; None leaves the last five metrics out.
+        pred, alpha: (H, W) float in [0, 1].
     Returns:
-        dict with the keys of METRICS in order; SAD, Conn in 1e3 pixels, Grad as in `grad`.
+        float in thousands of pixels, over the whole image.
     Raises:
-        ValueError: shapes differ, or values leave [0, 1].
+        ValueError: as in `sad`.
     Source:
-        Sec. 6.1 and the official IJCV evaluation.
+        official P3M variant (step 0.1, threshold 0.15) of the connectivity error of Rhemann et al. 2009, without the
+        distance transform that the official code computes and drops.
     """
     pred, alpha = _pair(pred, alpha)
-    difference = np.abs(pred - alpha)
-    errors = {"SAD": float(difference.sum() / 1000), "MSE": float(np.square(difference).mean()), "MAD": float(difference.mean())}
+    steps = CONN_STEPS[1:].astype(pred.dtype)
+    steps = np.where(steps < CONN_STEPS[1:], np.nextafter(steps, pred.dtype.type(2)), steps)  # same answer, own precision
+    common = np.minimum(pred, alpha)
+    level = np.zeros(pred.shape, np.uint8)
+    for step in steps:
+        level += common >= step
+    connected, lengths = _connected_level(level)
+    bound = np.repeat(CONN_STEPS.astype(pred.dtype)[connected], lengths).reshape(pred.shape)
+    return float(np.abs(_opacity(pred, bound) - _opacity(alpha, bound)).sum() / 1000)
+
+
+def _opacity(matte, bound):
+    """1 minus what the matte has above the bound, where that is 0.15 or more."""
+    above = matte - bound
+    return 1 - above * (above >= 0.15)
+
+
+@njit(cache=True)
+def _segments(level):
+    """Cut rows into horizontal segments of one level; list the pairs of segments that touch.
+
+    Segments and pairs come in reading order.
+
+    Args:
+        level: (H, W) uint8.
+    Returns:
+        value (S,) level and length (S,) in pixels of every segment; pairs (E, 2) of segment numbers.
+    """
+    height, width = level.shape
+    start = np.empty(level.size + 1, np.int64)
+    first = np.empty(height + 1, np.int64)
+    count = 0
+    for y in range(height):
+        first[y] = count
+        for x in range(width):
+            if x == 0 or level[y, x] != level[y, x - 1]:
+                start[count] = y * width + x
+                count += 1
+    first[height] = count
+    start[count] = level.size
+    value = np.empty(count, np.uint8)
+    for s in range(count):
+        value[s] = level[start[s] // width, start[s] % width]
+    pairs, edges = np.empty((3 * count, 2), np.int64), 0
+    for y in range(height):
+        for s in range(first[y] + 1, first[y + 1]):
+            pairs[edges] = s - 1, s
+            edges += 1
+        above = first[y - 1] if y else first[1]
+        s = first[y]
+        while y and above < first[y] and s < first[y + 1]:
+            pairs[edges] = above, s
+            edges += 1
+            end, end_above = start[s + 1], start[above + 1] + width
+            s += end <= end_above
+            above += end_above <= end
+    return value, np.diff(start[: count + 1]), pairs[:edges]
+
+
+@njit(cache=True)
+def _root(parent, s):
+    while parent[s] != s:
+        parent[s] = parent[parent[s]]
+        s = parent[s]
+    return s
+
+
+@njit(cache=True)
+def _connected_level(level, top=10):
+    """How many thresholds every segment stays in the largest component, counted from the lowest.
+
+    Components only grow from one threshold down to the next, so each pair of segments is joined once (union-find).
+
+    Args:
+        level: (H, W) uint8, how many of the `top` thresholds a pixel reaches.
+    Returns:
+        connected (S,) int64 in 0..top, and length (S,) in pixels, of the segments in reading order.
+    """
+    value, length, pairs = _segments(level)
+    parent, size = np.arange(value.size), length.copy()
+    connected = np.full(value.size, top)
+    for step in range(top, 0, -1):
+        for a, b in pairs:
+            if min(value[a], value[b]) == step:
+                a, b = _root(parent, a), _root(parent, b)
+                if a != b:  # the lower number stays the root: it is the first in reading order
+                    a, b = min(a, b), max(a, b)
+                    parent[b] = a
+                    size[a] += size[b]
+        body = -1
+        for s in range(value.size):
+            if value[s] >= step and parent[s] == s and (body < 0 or size[s] > size[body]):
+                body = s
+        for s in range(value.size):
+            if body >= 0 and (value[s] < step or _root(parent, s) != body):
+                connected[s] = step - 1
+    return connected, length
+
+
+def matting_errors(pred, alpha, trimap=None, dtype=None):
+    """All errors of one image.
+
+    `-FG` and `-BG` sum over the trimap's known foreground and background, `-T` takes the known pixels of the prediction
+    as 1 and 0 and sums over the whole image, officially. Where alpha agrees with its trimap (1 in the known foreground,
+    0 in the known background) this is the sum over the unknown pixels, and SAD = SAD-T + SAD-FG + SAD-BG; where it does
+    not, -T also holds alpha's own distance from the trimap.
+
+    Args:
+        pred, alpha: (H, W) float in [0, 1].
+        trimap:      (H, W) of {0, 0.5, 1} or {0, 128, 255}; other values (127) are unknown. None: no regions.
+        dtype:       np.float32 or np.float64 to compute in; None: that of the inputs.
+    Returns:
+        dict of floats in the order of `METRICS`, the last five only with a trimap. Without unknown pixels MSE-T and
+        MAD-T are 0.0, where the official 0/0 would spoil the mean of a data set; SAD-T is 0.0 if alpha and trimap agree.
+    Raises:
+        ValueError: as in `sad`, or a trimap of another shape.
+    Source:
+        Ma et al. 2023, Sec. 6.1; official definitions.
+    """
+    pred, alpha = _pair(pred, alpha, dtype)
+    errors = {"SAD": sad(pred, alpha), "MSE": mse(pred, alpha), "MAD": mad(pred, alpha)}
     errors |= {"Grad": grad(pred, alpha), "Conn": conn(pred, alpha)}
     if trimap is None:
         return errors
+    trimap = np.asarray(trimap)
     if trimap.shape != alpha.shape:
-        raise ValueError(f"trimap {trimap.shape} and alpha {alpha.shape} must share one shape (H, W)")
-    areas = regions(trimap)
-    unknown = np.abs(np.where(areas["fg"], 1, np.where(areas["bg"], 0, pred)).astype(alpha.dtype) - alpha)
-    middle = 128 if trimap.max(initial=0) > 1 else 0.5
-    pixels = np.count_nonzero(trimap == middle) or np.count_nonzero(areas["unknown"])
-    errors["SAD-T"] = float(unknown.sum() / 1000)
-    errors["MSE-T"] = float(np.square(unknown).sum() / pixels) if pixels else 0.0
-    errors["MAD-T"] = float(unknown.sum() / pixels) if pixels else 0.0
-    errors["SAD-FG"], errors["SAD-BG"] = (float(difference[areas[name]].sum() / 1000) for name in ("fg", "bg"))
-    return errors
+        raise ValueError(f"trimap {trimap.shape} does not fit alpha {alpha.shape}")
+    area = regions(trimap)
+    difference = np.where(area["fg"], 1, np.where(area["bg"], 0, pred)) - alpha
+    unknown, total = np.count_nonzero(area["unknown"]), np.abs(difference).sum()
+    errors["SAD-T"] = float(total / 1000)
+    errors["MSE-T"] = float((difference**2).sum() / unknown) if unknown else 0.0
+    errors["MAD-T"] = float(total / unknown) if unknown else 0.0
+    return errors | {"SAD-FG": sad(pred, alpha, area["fg"]), "SAD-BG": sad(pred, alpha, area["bg"])}

@@ -5,6 +5,7 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from PIL import Image
 
 from p3mlib import paths
 from p3mlib.io import atomic_path
@@ -34,26 +35,35 @@ def use_style():
 
 
 def save(figure, number, profile):
-    """Write `figure_<NN>.png` (at most 200 KB; the resolution gives way) and `.pdf` into the profile's figures folder.
+    """Write `figure_<NN>.png` (at most 200 KB) and `.pdf` into the profile's figures folder; see `png_bytes`.
 
     Returns:
         path of the PNG.
-    Raises:
-        ValueError: even 60 dpi is too large.
     """
     stem = paths.figures(profile) / f"figure_{number:02d}"
-    for dpi in (220, 180, 150, 130, 110, 95, 80, 60):
-        png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.03, metadata={"Software": None})
-        if png.tell() <= PNG_BYTES:
-            break
-    else:
-        raise ValueError(f"figure {number}: {png.tell()} bytes at {dpi} dpi; make it smaller than {PNG_BYTES}")
     with atomic_path(stem.with_suffix(".png")) as partial:
-        partial.write_bytes(png.getvalue())
+        partial.write_bytes(png_bytes(figure))
     with atomic_path(stem.with_suffix(".pdf")) as partial:
         figure.savefig(partial, dpi=150, bbox_inches="tight", pad_inches=0.03, metadata={"CreationDate": None, "Producer": None})
     return stem.with_suffix(".png")
+
+
+def png_bytes(figure, limit=PNG_BYTES):
+    """The figure as PNG of at most `limit` bytes, without metadata: colours are reduced to 256 and then resolution falls.
+
+    Raises:
+        ValueError: even 60 dpi is too large.
+    """
+    for dpi in (220, 180, 150, 120, 100, 80, 60):
+        full = io.BytesIO()
+        figure.savefig(full, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.03, metadata={"Software": None})
+        if full.tell() <= limit:
+            return full.getvalue()
+        small = io.BytesIO()
+        Image.open(full).convert("RGB").quantize(256).save(small, format="PNG", optimize=True)
+        if small.tell() <= limit:
+            return small.getvalue()
+    raise ValueError(f"{small.tell()} bytes at {dpi} dpi; make the figure smaller than {limit} bytes")
 
 
 def show(ax, picture, title=""):
@@ -76,7 +86,7 @@ def picture_grid(rows, titles=(), labels=(), width=WIDTH):
     columns = max(map(len, rows))
     first = next(p for row in rows for p in row if p is not None)
     cell = width / columns
-    height = cell * first.shape[0] / first.shape[1] * len(rows) + (0.2 if titles else 0.02) * 1.0
+    height = cell * first.shape[0] / first.shape[1] * len(rows) + (0.2 if titles else 0.02)
     figure, axes = plt.subplots(len(rows), columns, figsize=(width, height), squeeze=False, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
     for r, row in enumerate(rows):
@@ -95,10 +105,10 @@ def dataset_samples(top, bottom, columns=8):
     """Figure 2: blurred training and validation images above, un-blurred ones below.
 
     Args:
-        top, bottom: lists of (H, W, 3) images; whole rows of `columns` are shown.
+        top, bottom: lists of (H, W, 3) images; two whole rows of `columns` are shown.
     """
     def rows(pictures):
-        return [pictures[i : i + columns] for i in range(0, len(pictures) - columns + 1, columns)]
+        return [pictures[i : i + columns] for i in range(0, len(pictures) - columns + 1, columns)][:2]
 
     above, below = rows(top), rows(bottom)
     labels = ["blurred"] * len(above) + ["un-blurred"] * len(below)

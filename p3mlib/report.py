@@ -157,16 +157,14 @@ def _mean_matte(profile):
 def untrained_results(number, profile, progress=True):
     """Results of every traditional method of a table; what is missing (method or images) carries the reason."""
     grid = config.load()
-    table, results = grid.tables[number], []
-    for dataset, domain in table.sets:
-        for method, function in table.methods.items():
-            errors, run, note = None, "", "" if function else "not implemented yet"
-            if function:
-                try:
-                    errors, run = runs.untrained(method, dataset, domain, grid.profile(profile), progress)
-                except MissingData as error:
-                    note = str(error).splitlines()[0]
-            results.append(Result(method, f"-:{domain}", dataset, errors, run=run, note=note))
+    table, scale, results = grid.tables[number], grid.profile(profile), []
+    available, reasons = runs.available(table.sets, scale)
+    for method, function in table.methods.items():
+        run = runs.untrained(method, available, scale, progress) if function and available else None
+        for dataset, domain in table.sets:
+            note = reasons.get((dataset, domain), "") if function else "not implemented yet"
+            errors = run.per_image(dataset, domain) if run and not note else None
+            results.append(Result(method, f"-:{domain}", dataset, errors, run=run.id if errors is not None else "", note=note))
     return results
 
 

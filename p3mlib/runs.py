@@ -78,6 +78,18 @@ def open_set(name, domain, profile, progress=True):
     return datasets.open_dataset(name, data_root(name, profile, progress), domain)
 
 
+def available(sets, profile):
+    """Which of `sets` can be opened: (list of (set, domain), dict (set, domain) -> reason for the others)."""
+    there, reasons = [], {}
+    for pair in sets:
+        try:
+            open_set(*pair, profile)
+            there.append(pair)
+        except datasets.MissingData as error:
+            reasons[pair] = str(error).splitlines()[0]
+    return there, reasons
+
+
 def samples(name, domain, profile, count):
     """The first `count` samples of a set for looking at; an empty list where the data is missing."""
     try:
@@ -190,37 +202,41 @@ def get(experiment, sets, force=False, progress=True, position=0):
                    images=len(portraits), finished=_now(), evaluations={}, **provenance())
     with _threads(profile.train.threads):
         for name, domain in sets:
-            _score(run, experiment, name, domain, progress, position)
+            test = {**asdict(profile.test), "data": data_identity(name, domain, profile)}
+            how = {"eight_bit": profile.test.eight_bit}
+            _score(run, name, domain, profile, test, _Network, (run, experiment), progress, position, **how)
     return run
 
 
-def untrained(method, name, domain, profile, progress=True, position=0):
-    """Per-image errors of a traditional method in the transition area of one set, cached like a run.
+def untrained(method, sets, profile, progress=True, position=0):
+    """The run of a traditional method, scored in the transition area of `sets`; cached like a trained one.
 
     Args:
-        method: key of traditional.METHODS. name, domain: the set. profile: config.Profile.
+        method: key of traditional.METHODS. sets: iterable of (set, domain). profile: config.Profile.
     Returns:
-        (DataFrame, run id).
+        Run.
+    Raises:
+        datasets.MissingData: images that are needed are not there.
     """
     side = profile.test.traditional_side
-    fields = json.dumps([method, side, data_identity(name, domain, profile)])
-    run = Run(paths.runs(profile.name) / f"{method.lower()}-{hashlib.sha256(fields.encode()).hexdigest()[:8]}")
-    key = f"{name}.{domain}"
+    data = json.dumps([data_identity(*pair, profile) for pair in sets])
+    run = Run(paths.runs(profile.name) / f"{method.lower()}-{side or 'full'}-{hashlib.sha256(data.encode()).hexdigest()[:8]}")
     if not run.record.get("finished"):
-        portraits = open_set(name, domain, profile, progress)
-        kept = set(portraits.names[:GALLERY])
+        run.update(method=method, finished=_now(), evaluations={}, **provenance())
+    for name, domain in sets:
+        test = {"side": side, "data": data_identity(name, domain, profile)}
+        _score(run, name, domain, profile, test, _Traditional, (method,), progress, position, score=transition_only, side=side)
+    return run
 
-        def keep(image, alpha):
-            if image in kept:
-                write_image(run.folder / "gallery" / key / f"{image}.png", alpha)
 
-        def predictor(sample):
-            return METHODS[method](sample["image"], sample["trimap"])
+class _Traditional:
+    """Predictor of a traditional method by name."""
 
-        frame = evaluate(predictor, portraits, transition_only, side, progress=progress, keep=keep, position=position)
-        write_text(run.folder / "per_image" / f"{key}.csv", frame.to_csv())
-        run.update(method=method, fields=fields, finished=_now(), **provenance())
-    return run.per_image(name, domain), run.id
+    def __init__(self, method):
+        self.estimate = METHODS[method]
+
+    def __call__(self, sample):
+        return self.estimate(sample["image"], sample["trimap"])
 
 
 def _now():
@@ -236,27 +252,33 @@ def _threads(count):
     torch.set_num_threads(before)
 
 
-def _score(run, experiment, name, domain, progress, position):
-    test = {**asdict(experiment.profile.test), "data": data_identity(name, domain, experiment.profile)}
+class _Network:
+    """Predictor of a trained run: loads its weights when it is made."""
+
+    def __init__(self, run, experiment):
+        if not (run.folder / "model.safetensors").exists():
+            raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
+        self.model, self.test = run.load(experiment), experiment.profile.test
+
+    def __call__(self, sample):
+        return predict(self.model, sample["image"], self.test.strategy, self.test.ratio, self.test.resizing)
+
+
+def _score(run, name, domain, profile, test, make_predictor, arguments, progress, position, **how):
+    """Score one set unless the record says that it was scored with the same `test` (a dict)."""
     key, done = f"{name}.{domain}", run.record["evaluations"]
     table = run.folder / "per_image" / f"{key}.csv"
     if done.get(key) == test and table.exists():
         return
-    if not (run.folder / "model.safetensors").exists():
-        raise FileNotFoundError(f"{run.folder}: no weights to score {key} with; train it again with --force")
-    portraits = open_set(name, domain, experiment.profile, progress)
-    config = experiment.profile.test
-    model = run.load(experiment)
-    wanted = set(portraits.names[:GALLERY])
+    predictor = make_predictor(*arguments)
+    portraits = open_set(name, domain, profile, progress)
+    kept = set(portraits.names[:GALLERY])
 
     def keep(image, alpha):
-        if image in wanted:
+        if image in kept:
             write_image(run.folder / "gallery" / key / f"{image}.png", alpha)
 
-    def predictor(sample):
-        return predict(model, sample["image"], config.strategy, config.ratio, config.resizing)
-
-    frame = evaluate(predictor, portraits, eight_bit=config.eight_bit, progress=progress, keep=keep, position=position)
+    frame = evaluate(predictor, portraits, progress=progress, keep=keep, position=position, **how)
     write_text(table, frame.to_csv())
     run.update(evaluations={**done, key: test})
 
@@ -275,7 +297,7 @@ def fill(experiments, sets, jobs=None, force=False, progress=True):
 
 def fill_untrained(methods, sets, profile, jobs=None, progress=True):
     """Make sure that traditional methods are scored on all sets, several side by side; `jobs` as in `fill`."""
-    tasks = [partial(untrained, method, *pair, profile, progress) for pair in sets for method in methods]
+    tasks = [partial(untrained, method, sets, profile, progress) for method in methods]
     return _side_by_side(tasks, profile, jobs, progress)
 
 

@@ -39,7 +39,7 @@ def test_a_run_holds_everything_and_is_not_done_again(home, monkeypatch):
     (run.folder / "model.safetensors").unlink()
     again = runs.get(experiment(), SETS, progress=False)
     assert again.record == record, "per-image results stand without the weights"
-    with pytest.raises(FileNotFoundError, match="no weights to score P3M-500-P.N"):
+    with pytest.raises(FileNotFoundError, match="no weights to score other images"):
         runs.get(experiment(), [("P3M-500-P", "N")], progress=False)
     with pytest.raises(KeyError, match="was not scored"):
         run.per_image("RWP", "N")
@@ -133,10 +133,11 @@ def test_learning_rate():
 
 def test_untrained_methods_are_cached_too(home, monkeypatch):
     profile = config.load().profile("smoke")
-    frame, run_id = runs.untrained("Closed", "P3M-500-P", "B", profile, progress=False)
-    assert len(frame) == 4 and run_id.startswith("closed-")
-    monkeypatch.setitem(runs.METHODS, "Closed", None)
-    assert runs.untrained("Closed", "P3M-500-P", "B", profile, progress=False)[0].equals(frame)
+    sets = [("P3M-500-P", "B"), ("P3M-500-P", "N")]
+    run = runs.untrained("Closed", sets, profile, progress=False)
+    assert [len(run.per_image(*pair)) for pair in sets] == [4, 4] and run.id.startswith("closed-")
+    monkeypatch.setattr(runs, "evaluate", None)
+    assert runs.untrained("Closed", sets, profile, progress=False).id == run.id
 
 
 def test_run_json_is_readable(home):
