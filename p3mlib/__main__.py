@@ -149,11 +149,15 @@ def _notebooks(arguments):
     failed = []
     for name in names:
         try:
-            papermill.execute_notebook(available[name], folder / f"{name}.ipynb", {"PROFILE": arguments.profile}, cwd=paths.notebooks())
+            papermill.execute_notebook(
+                available[name], folder / f"{name}.ipynb", {"PROFILE": arguments.profile}, cwd=paths.notebooks()
+            )
         except papermill.PapermillExecutionError as error:
             failed.append(name)
             print(f"{name}: cell {error.exec_count} failed: {error.ename}: {error.evalue}", file=sys.stderr)
-    print(f"tables in {paths.tables(arguments.profile)}\nfigures in {paths.figures(arguments.profile)}\nexecuted notebooks in {folder}")
+    print(
+        f"tables in {paths.tables(arguments.profile)}\nfigures in {paths.figures(arguments.profile)}\nexecuted notebooks in {folder}"
+    )
     return 1 if failed else 0
 
 

@@ -164,7 +164,11 @@ def _build(kind, values, where):
     unknown = values.keys() - fields.keys()
     if unknown:
         raise ValueError(f"{where}: unknown key {sorted(unknown)}; known are {', '.join(fields)}")
-    missing = [n for n, f in fields.items() if n not in values and f.default_factory is dataclasses.MISSING and f.default is dataclasses.MISSING]
+    missing = [
+        n
+        for n, f in fields.items()
+        if n not in values and f.default_factory is dataclasses.MISSING and f.default is dataclasses.MISSING
+    ]
     if missing:
         raise ValueError(f"{where}: missing key {missing}")
     hints = typing.get_type_hints(kind)

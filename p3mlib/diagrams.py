@@ -1,265 +1,14 @@
-"""Diagrams of P3M-Net (Figures 4 and 6), drawn from a forward pass of the model that is built.
+"""Figure 4: the network, drawn from what `flow.trace` saw; only the layout is decided here."""
 
-`trace` runs one small image through a copy of the model and notes every block, every pooling and which tensor went
-where. Counts, kernels, channels, sizes and arrows of the drawings come from there; only the layout is decided here.
-"""
-
-import copy
-import inspect
-import math
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from functools import partial
 
 import matplotlib.pyplot as plt
-import torch
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-ENCODER = ("E0", "E0/2", "E1", "E2", "E3", "E4")  # the maps of `Features`, shallow to deep
-BLOCKS = {"semantic": "S", "matting": "M", "tfi": "TFI", "sbfi": "sBFI", "dbfi": "dBFI"}
-VARIANTS = ("ResNet-34", "Swin-T", "ViTAE-S")
+from p3mlib.flow import BLOCKS, trace
 
-
-@dataclass(frozen=True)
-class Op:
-    """A tensor operation that ran: `name` as in ATen, output at 1/2**`level`, `scale` = output side / input side."""
-
-    name: str
-    kernel: int = 0
-    stride: int = 0
-    level: int = 0
-    scale: float = 1.0
-
-
-@dataclass
-class Part:
-    """A block: `inputs` (argument -> (channels, level)), output `channels` at 1/2**`level`, operations inside.
-
-    `blocks` is how often its residual block repeats; `active` is False for an off twin, which only hands an input on.
-    """
-
-    name: str
-    kind: str
-    channels: int = 0
-    level: int = 0
-    inputs: dict = field(default_factory=dict)
-    ops: list = field(default_factory=list)
-    params: int = 0
-    blocks: int = 0
-    active: bool = True
-
-    def all(self, name):
-        """The operations inside whose name starts so, in order."""
-        return [op for op in self.ops if op.name.startswith(name)]
-
-    @property
-    def given(self):
-        """(channels, level) of the first input."""
-        return next(iter(self.inputs.values()))
-
-
-@dataclass(frozen=True)
-class Edge:
-    """Flow of features: `source`, through the operations `via`, is `argument` of `target`; `used` if really read."""
-
-    source: str
-    target: str
-    argument: str = ""
-    via: tuple = ()
-    used: bool = True
-
-    def op(self, name):
-        """The operation on the way whose name starts so, or None; "indices" if pooling positions flow, not features."""
-        return next((op for op in self.via if op.name.startswith(name)), None)
-
-
-@dataclass
-class Trace:
-    """One forward pass: `parts` by name in order of execution, and the `edges` between them."""
-
-    parts: dict
-    edges: list
-
-    def of(self, *kinds):
-        """Parts of these kinds (image, encoder, semantic, matting, tfi, sbfi, dbfi, final, output) as they ran."""
-        return [part for part in self.parts.values() if part.kind in kinds]
-
-    def into(self, target):
-        """Edges that bring features the part reads."""
-        return [e for e in self.edges if e.target == target and e.used and not e.op("indices")]
-
-
-@dataclass(eq=False)
-class _Node:
-    part: Part = None
-    op: Op = None
-    sources: list = field(default_factory=list)  # (argument, node, address of the tensor)
-    read: set = field(default_factory=set)
-
-
-def _tensors(*values):
-    return [x for x in tree_leaves(values) if isinstance(x, torch.Tensor)]
-
-
-def _key(tensor):
-    return tensor.untyped_storage().data_ptr()
-
-
-class _Recorder(TorchDispatchMode):
-    """Which operation or tracked module made each tensor, from the entry of the module `scope` on."""
-
-    def __init__(self, model, tracked, scope):
-        super().__init__()
-        self.nodes, self.stack, self.keep, self.producer = [], [], [], {}
-        for (name, kind), module in tracked.items():
-            model.get_submodule(module).register_forward_pre_hook(partial(self._enter, name, kind), with_kwargs=True)
-            model.get_submodule(module).register_forward_hook(self._leave)
-        model.get_submodule(scope).register_forward_pre_hook(self._open)
-        model.get_submodule(scope).register_forward_hook(self._close)
-
-    def run(self, model):
-        """Feed a small image; returns the model's output."""
-        self.side = 64
-        with torch.no_grad(), self:
-            return model(torch.linspace(0, 1, 3 * self.side**2).view(1, 3, self.side, self.side))
-
-    def made(self, tensor):
-        """A node that reads the tensor."""
-        return _Node(sources=[("", self.producer[_key(tensor)], _key(tensor))], read={_key(tensor)})
-
-    def _size(self, x):
-        return x.shape[1] if x.dim() > 1 else 0, round(math.log2(self.side / x.shape[-1])) if x.dim() == 4 else 0
-
-    def _open(self, module, args):
-        self.image = _Node(Part("image", "image", *self._size(args[0])))
-        self.keep.append(args[0])
-        self.nodes, self.producer = [], {_key(args[0]): self.image}
-
-    def _close(self, module, args, output):
-        self.scope = [self.producer[_key(x)] for x in _tensors(output) if x.is_floating_point()]
-        self.sizes, self.inside = [self._size(x) for x in _tensors(output)], list(self.nodes)
-
-    def _enter(self, name, kind, module, args, kwargs):
-        bound = inspect.signature(module.forward).bind(*args, **kwargs).arguments
-        given = [(argument, x) for argument, value in bound.items() for x in _tensors(value)]
-        part = Part(name, kind, inputs={argument: self._size(x) for argument, x in given}, blocks=_repeats(module))
-        part.params = sum(p.numel() for p in module.parameters())
-        self.stack.append(_Node(part, sources=[(a, self.producer.get(_key(x)), _key(x)) for a, x in given]))
-
-    def _leave(self, module, args, output):
-        node, made = self.stack.pop(), _tensors(output)
-        (node.part.channels, node.part.level), node.part.active = self._size(made[0]), bool(node.part.ops)
-        self.nodes.append(node)
-        if node.part.active:  # an off twin made nothing
-            self.producer.update({_key(x): node for x in made})
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Run the operation and note it."""
-        output = func(*args, **(kwargs or {}))
-        inputs, outputs = _tensors(args, kwargs), _tensors(output)
-        self.keep += outputs  # alive, so that no address names two tensors
-        if not inputs or not outputs:
-            return output
-        op = self._describe(func._schema.name.split("::")[1], args, inputs[0], outputs[0])
-        if self.stack:
-            self.stack[-1].part.ops.append(op)
-            self.stack[-1].read.update(map(_key, inputs))
-            return output
-        known = [("", self.producer[_key(x)], _key(x)) for x in inputs if _key(x) in self.producer]
-        for x in outputs:
-            if _key(x) not in self.producer or op.name.endswith("_"):  # else a view of known features
-                index = op.name.startswith("max_pool2d") and not x.is_floating_point()
-                self.producer[_key(x)] = _Node(op=replace(op, name="indices") if index else op, sources=known)
-                self.nodes.append(self.producer[_key(x)])
-        return output
-
-    def _describe(self, name, args, source, output):
-        kernel = stride = 0
-        if name == "convolution":
-            kernel, stride = args[1].shape[-1], args[3][0]
-        elif name.startswith("max_pool2d"):
-            kernel, stride = args[1][0], ((args[2] if len(args) > 2 else None) or args[1])[0]
-        if output.dim() == source.dim() == 4:
-            return Op(name, kernel, stride, self._size(output)[1], output.shape[-1] / source.shape[-1])
-        return Op(name, kernel, stride)
-
-
-def _stages(module):
-    """Lists of equal composite blocks inside a module."""
-    lists = [m for m in module.modules() if isinstance(m, (nn.Sequential, nn.ModuleList)) and len(m)]
-    return [m for m in lists if len({type(x) for x in m}) == 1 and any(True for _ in m[0].children())]
-
-
-def _repeats(module):
-    return next((len(stage) for stage in _stages(module)), 0)
-
-
-def _called(module, path):
-    """Paths of the children that are called: those of a ModuleList in its place."""
-    for name, child in module.named_children():
-        yield from _called(child, f"{path}.{name}") if isinstance(child, nn.ModuleList) else [f"{path}.{name}"]
-
-
-def _parents(node, names, via=()):
-    """(name, argument, used, operations between) of the nearest named nodes a node was computed from."""
-    via = (node.op, *via) if node.op else via
-    for argument, source, key in node.sources:
-        used = bool(node.op) or key in node.read
-        if source is not None and id(source) in names:
-            yield names[id(source)], argument, used, via
-        elif source is not None:
-            yield from ((name, argument, used, ops) for name, _, _, ops in _parents(source, names, via))
-
-
-def trace(model):
-    """Run a 64 x 64 image through a copy of a P3M-Net and note its blocks and the flow between them.
-
-    Returns:
-        Trace. Parts: image, E0 E0/2 E1..E4, S4..S0 (segmentation decoder), M4..M0 and final (matting decoder), TFI,
-        sBFI, dBFI with their index, and the outputs segmentation, detail, alpha, side2..side0.
-    """
-    model = copy.deepcopy(model).cpu().eval()
-    tracked = {(path, "stage"): path for path in _called(model.encoder, "encoder")}
-    for kind, letter in BLOCKS.items():
-        tracked |= {(f"{letter}{i}", kind): f"{kind}.{i}" for i in range(len(getattr(model, kind)))}
-    recorder = _Recorder(model, tracked | {("final", "final"): "detail"}, "encoder")
-    output = recorder.run(model)
-    names = {id(recorder.image): "image"} | {id(n): name for n, name in zip(recorder.scope, ENCODER, strict=True)}
-    blocks = [n for n in recorder.nodes if n.part and n.part.kind != "stage"]
-    names |= {id(node): node.part.name for node in blocks}
-    nodes = dict(zip(ENCODER, recorder.scope, strict=True)) | {node.part.name: node for node in blocks}
-    parts = {"image": recorder.image.part} | _encoder_parts(recorder) | {node.part.name: node.part for node in blocks}
-    final = {"segmentation": output.segmentation, "detail": output.detail, "alpha": output.alpha}
-    final |= {f"side{len(output.sides) - 1 - i}": side for i, side in enumerate(output.sides)}
-    for name, tensor in final.items():
-        parts[name], nodes[name] = Part(name, "output", *recorder._size(tensor)), recorder.made(tensor)
-    edges = {}  # one for each pair, argument and nature (features or indices)
-    for name, node in nodes.items():
-        for source, argument, used, via in _parents(node, names):
-            edge = Edge(source, name, argument, via, used)
-            edges.setdefault((source, name, argument, bool(edge.op("indices"))), edge)
-    return Trace(parts, list(edges.values()))
-
-
-def _encoder_parts(recorder):
-    """One Part for each map of `Features`: all that ran since the map before."""
-    parts, start = {}, 0
-    for name, node, (channels, level) in zip(ENCODER, recorder.scope, recorder.sizes, strict=False):
-        stop = recorder.nodes.index(node) + 1
-        ran, start = recorder.nodes[start:stop], stop
-        ops = [op for n in ran for op in (n.part.ops if n.part else [n.op])]
-        inner = [n.part for n in ran if n.part]
-        params, blocks = sum(p.params for p in inner), max((p.blocks for p in inner), default=0)
-        parts[name] = Part(name, "encoder", channels, level, {}, ops, params, blocks)
-    return parts
-
-
-# ---- drawing: coordinates are inches
-
+# Coordinates are inches.
 INK, MUTED, RED, SHALLOW, DEEP = "#333333", "#858585", "#C8102E", "#2E93C4", "#0B2F4E"  # the last two: E0, E4
 MODULE = ("#65468E", "#EBE3F3")
 COLOURS = {"encoder": ("#2B6798", "#DCE9F4"), "semantic": ("#13795B", "#DCF0E8"), "matting": ("#A9690A", "#FBECD2")}
@@ -270,7 +19,13 @@ HALF, BOX, ROW, STEP = 0.8, 0.18, 0.258, 0.222  # half width and height of a box
 DOTTED = (0, (1, 1.6))
 
 
-class _Canvas:
+class Canvas:
+    """Axes in inches with the few shapes that both diagrams use.
+
+    Args:
+        ax: axes to draw into, or None for a new figure. width, height: in inches.
+    """
+
     def __init__(self, ax, width, height):
         if ax is None:
             ax = plt.figure(figsize=(width, height)).add_axes((0, 0, 1, 1))
@@ -317,7 +72,8 @@ def _side(level):
     return f"H/{2**level}" if level else "H"
 
 
-def _shape(part):
+def shape(part):
+    """Such as "64 × H/4 × W/4"."""
     return " × ".join((str(part.channels), _side(part.level), _side(part.level).replace("H", "W")))
 
 
@@ -326,20 +82,21 @@ def _count(parts):
     return f"{number / 1e6:.2f} M" if number >= 1e5 else f"{number / 1e3:.1f} k"
 
 
-def _convolutions(part):
+def convolutions(part):
     """Such as "6 conv 3×3"; of 1x1 projections only where there is nothing else."""
     counts = Counter(op.kernel for op in part.all("convolution"))
     return ", ".join(f"{n} conv {k}×{k}" for k, n in counts.items() if k > 1 or len(counts) == 1)
 
 
-def _layers(part):
+def layers(part):
     """What ran inside a part without blocks, such as "conv 7×7, BN, ReLU"."""
     short = {"convolution": "conv", "native_batch_norm": "BN", "relu": "ReLU", "relu_": "ReLU"}
     named = [op for op in part.ops if op.name in short]
     return ", ".join(short[op.name] + (f" {op.kernel}×{op.kernel}" if op.kernel else "") for op in named)
 
 
-def _pool(op):
+def pool(op):
+    """Kernel and stride of a pooling, such as "3×3/2"."""
     return f"{op.kernel}×{op.kernel}/{op.stride}"
 
 
@@ -350,7 +107,7 @@ def _detail(part):
         return f"{len(part.all('convolution'))} conv · {part.given[0]}→{part.channels} · {_side(part.level)}"
     if part.kind == "tfi":
         return f"{len(part.inputs)}×{part.given[0]}→{part.channels} · {_side(part.level)}"
-    how = "".join(f"pool {_pool(op)} · " for op in part.all("max_pool2d"))
+    how = "".join(f"pool {pool(op)} · " for op in part.all("max_pool2d"))
     how += "".join(f"up ×{op.scale:g} · " for op in part.all("upsample")[:1])
     return f"{how}{part.channels} · {_side(part.level)}"
 
@@ -386,7 +143,7 @@ def draw_network(model, ax=None):
     found = trace(model)
     rows, changes = _rows(found)
     top = rows["final"] + 2 * STEP
-    canvas = _Canvas(ax, 7.0, top + 0.84)
+    canvas = Canvas(ax, 7.0, top + 0.84)
     _draw_scales(canvas, changes, top)
     spans = _spans(found, rows)
     _draw_encoder(canvas, found, spans)
@@ -429,7 +186,7 @@ def _draw_encoder(canvas, found, spans):
         blocks = f"{part.blocks} blocks, " if part.blocks else ""
         canvas.box(x, y, color, fill if part.params else "white", height=high - low)
         canvas.text(x - HALF + 0.05, y, part.name, 7, color, "left", weight="bold")
-        lines = [blocks + _convolutions(part), _shape(part)] if part.params else ["pooled only", _shape(part)]
+        lines = [blocks + convolutions(part), shape(part)] if part.params else ["pooled only", shape(part)]
         for i, line in enumerate(lines):
             canvas.text(x + HALF - 0.05, y + 0.07 - 0.14 * i, line, ha="right")
 
@@ -461,7 +218,7 @@ def _draw_along(canvas, edge, source, low, high, changes):
         op = edge.op(name)
         if op:
             y = changes[op.level - (name == "max_pool")]
-            canvas.pill(x, y, label + (_pool(op) if op.kernel else f"{op.scale:g}"), color)
+            canvas.pill(x, y, label + (pool(op) if op.kernel else f"{op.scale:g}"), color)
 
 
 def _draw_flow(canvas, found, rows, spans, changes, buses):
@@ -530,7 +287,7 @@ def _draw_ends(canvas, found, rows, changes, top):
     for name, x in ends.items():
         canvas.line((x, top), (x, end), color=RED, lw=1.4)
         canvas.text(x, end + 0.17, name, 7, RED, weight="bold")
-        canvas.text(x, end + 0.06, _shape(found.parts[name]), color=RED)
+        canvas.text(x, end + 0.06, shape(found.parts[name]), color=RED)
     canvas.box(fuse, top, INK, "white", 0.2, 0.15)
     canvas.text(fuse, top, "fuse")
     _draw_heads(canvas, found, rows["E0"] + BOX / 2 + 0.14, end)
@@ -541,7 +298,7 @@ def _draw_heads(canvas, found, low, end):
     x = LANES["encoder"]
     canvas.line((x, end), (x, low))
     canvas.text(x, end + 0.17, "image", 7, weight="bold")
-    canvas.text(x, end + 0.06, _shape(found.parts["image"]))
+    canvas.text(x, end + 0.06, shape(found.parts["image"]))
     titles = {"encoder": "Shared encoder", "matting": "Matting decoder", "semantic": "Segmentation decoder"}
     for kind, title in titles.items():
         parts = found.of(kind, *["final"] * (kind == "matting"))
@@ -572,116 +329,3 @@ def _draw_legend(canvas, found):
     kernels = sorted({op.kernel for part in found.of("semantic", "matting", "final") for op in part.all("convolution")})
     sizes = ", ".join(f"{k}×{k}" for k in kernels)
     canvas.text(x, y, f"decoder blocks: {sizes} conv · channels in→out · height", color=MUTED, ha="left")
-
-
-def _block_items(model):
-    """What runs in the residual block that the encoder repeats: [(label, [indices of the items it reads])].
-
-    The first item is the input. Labels come from the modules and from the additions between them.
-    """
-    model = copy.deepcopy(model).cpu().eval()
-    paths = {module: path for path, module in model.named_modules()}
-    block = _stages(model.encoder)[0][-1]
-    tracked = {(f"{name}:{type(child).__name__}", "layer"): paths[child] for name, child in block.named_children()}
-    recorder = _Recorder(model, tracked, paths[block])
-    recorder.run(model)
-    joins = ("add", "mul", "cat")
-    shown = [n for n in recorder.inside if (n.part.active if n.part else n.op.name.startswith(joins))]
-    nodes = [recorder.image, *shown]
-    names = {id(node): i for i, node in enumerate(nodes)}
-    return [(_label(n), sorted(set(i for i, *_ in _parents(n, names)))) for n in nodes]
-
-
-def _label(node):
-    if node.op:
-        return {"add": "+", "mul": "×", "cat": "concat"}[node.op.name[:3]]
-    kind = node.part.name.split(":")[-1]
-    short = {"BatchNorm2d": "BN", "LayerNorm": "LN", "image": "input"}
-    return _convolutions(node.part)[2:] if kind == "Conv2d" else short.get(kind, kind)
-
-
-def draw_encoder(models):
-    """Figure 6: the shared encoder of the first model, and the basic block of every variant.
-
-    Args:
-        models: {label: P3M-Net}, labels as in `VARIANTS`; a variant that is missing gets an empty panel that says so.
-    Returns:
-        Figure, 7 in wide.
-    """
-    canvas, labels = _Canvas(None, 7.0, 3.72), list(dict.fromkeys((*VARIANTS, *models)))
-    label, model = next(iter(models.items()))
-    found = trace(model)
-    canvas.text(1.3, 3.57, f"Shared encoder ({label})", 7.5, COLOURS["encoder"][0], weight="bold")
-    _draw_chain(canvas, found.of("encoder"), 1.3, 3.3)
-    width = (6.96 - 2.72) / len(labels)
-    for i, label in enumerate(labels):
-        x = 2.72 + (i + 0.5) * width
-        border = "-" if label in models else (0, (4, 3))
-        canvas.box(x, 1.88, MUTED, "none", width / 2 - 0.05, 3.6, 0.05, lw=0.6, ls=border)
-        canvas.text(x, 3.57, f"P3M BB ({label})", 7, INK if label in models else MUTED, weight="bold")
-        if label in models:
-            _draw_panel(canvas, models[label], x, 3.38)
-        else:
-            canvas.text(x, 2.2, f"not built yet:\narrives with the\n{label} encoder", 6.5, MUTED, linespacing=1.4)
-    return canvas.figure
-
-
-def _draw_chain(canvas, parts, x, y):
-    """E0 to E4 downwards, with the poolings between."""
-    (color, fill), half, height, step = COLOURS["encoder"], 1.2, 0.27, 0.135
-    canvas.text(x, y + 0.1, "image", weight="bold")
-    before, stages, y = y + 0.04, 0, y - 0.27
-    for part in parts:
-        for op in part.all("max_pool"):
-            y -= height / 2 + step
-            canvas.pill(x, y, f"max-pool {_pool(op)}", color)
-            y -= height / 2 + step
-        stages += part.blocks > 0
-        name = f"P3M BB × N{stages}, N{stages} = {part.blocks}" if part.blocks else _layers(part)
-        canvas.line((x, before), (x, y + height / 2), color=color)
-        canvas.box(x, y, color, fill if part.params else "white", half, height)
-        canvas.text(x - half + 0.06, y, part.name, 7, color, "left", weight="bold")
-        canvas.text(x + half - 0.06, y + 0.062, name or "pooled only", ha="right")
-        canvas.text(x + half - 0.06, y - 0.062, _shape(part), ha="right")
-        before = y - height / 2
-    strides = sorted({op.stride for part in parts for op in part.all("convolution")})
-    number = sum(len(part.all("convolution")) for part in parts)
-    words = f"stride of all {number} convolutions: {', '.join(map(str, strides))}"
-    canvas.text(x, before - 0.11, words, color=MUTED)
-
-
-def _draw_panel(canvas, model, x, y):
-    """The basic block downwards, and N and C under it."""
-    items, (color, fill), step = _block_items(model), COLOURS["encoder"], 0.29
-    last = len(items) - 1
-    for i, (label, sources) in enumerate(items):
-        here = y - i * step
-        if i == 0:
-            canvas.text(x, here, label)
-        else:
-            half = 0.08 if len(label) == 1 else 0.42
-            canvas.box(x, here, color, fill if half > 0.1 else "white", half, 0.16, 0.08 if half < 0.1 else 0.03)
-            canvas.text(x, here - 0.005, label, 6.2 if half > 0.1 else 8)
-        for j in sources:
-            start = y - j * step - 0.08
-            if j == i - 1:
-                canvas.line((x, start), (x, here + 0.08))
-            else:
-                canvas.line((x, start - 0.025), (x + 0.54, start - 0.025), (x + 0.54, here), (x + half, here))
-                canvas.dot(x, start - 0.025, INK)
-    low = y - last * step - 0.08
-    canvas.line((x, low), (x, low - 0.16))
-    for i, line in enumerate(_facts(model)):
-        canvas.text(x, low - 0.28 - 0.13 * i, line)
-
-
-def _facts(model):
-    """N and C of a variant, as lines of text."""
-    found = trace(model)
-    stages = [part for part in found.of("encoder") if part.blocks]
-    widths = [found.parts[f"M{i}"].channels for i in (4, 3, 2, 1)]
-    lines = ["N1–N4: " + ", ".join(str(p.blocks) for p in stages)]
-    lines += ["E1–E4: " + ", ".join(str(p.channels) for p in stages)]
-    lines += ["C1–C4: " + ", ".join(map(str, widths)), "(decoders, deep to shallow)"]
-    short = [p.name for p in stages if {op.kernel for op in p.all("convolution")} >= {1, 3}]
-    return lines + (["shortcut with 1×1 conv in", "the first block of " + ", ".join(short)] if short else [])

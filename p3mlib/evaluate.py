@@ -6,6 +6,7 @@ import torch
 from skimage.transform import resize as sk_resize
 from tqdm.auto import tqdm
 
+from p3mlib.anonymize import default_kernel
 from p3mlib.io import read_matte
 from p3mlib.matte import make_trimap, regions
 from p3mlib.metrics import mad, matting_errors, mse, sad
@@ -80,8 +81,8 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy"):
 
 def whole_image(pred, sample):
     """All errors of a trimap-free prediction; the trimap is made from alpha where the sample has none."""
-    trimap = sample.get("trimap")
-    return matting_errors(pred, sample["alpha"], make_trimap(sample["alpha"]) if trimap is None else trimap)
+    alpha, trimap = sample["alpha"], sample.get("trimap")
+    return matting_errors(pred, alpha, make_trimap(alpha, default_kernel(alpha.shape)) if trimap is None else trimap)
 
 
 def transition_only(pred, sample):
@@ -95,7 +96,11 @@ def transition_only(pred, sample):
         region &= ~sample["facemask"]
     if not region.any():
         return dict.fromkeys(("SAD", "MSE", "MAD"), float("nan"))
-    return {"SAD": sad(pred, sample["alpha"], region), "MSE": mse(pred, sample["alpha"], region), "MAD": mad(pred, sample["alpha"], region)}
+    return {
+        "SAD": sad(pred, sample["alpha"], region),
+        "MSE": mse(pred, sample["alpha"], region),
+        "MAD": mad(pred, sample["alpha"], region),
+    }
 
 
 def shrink(sample, side):

@@ -34,13 +34,16 @@ def use_style():
     plt.rcParams.update(STYLE)
 
 
-def save(figure, number, profile):
-    """Write `figure_<NN>.png` (at most 200 KB) and `.pdf` into the profile's figures folder; see `png_bytes`.
+def save(figure, name, profile):
+    """Write PNG (at most 200 KB, see `png_bytes`) and PDF into the profile's figures folder.
+
+    Args:
+        name: number of the paper's figure, for `figure_<NN>`; or any other name.
 
     Returns:
         path of the PNG.
     """
-    stem = paths.figures(profile) / f"figure_{number:02d}"
+    stem = paths.figures(profile) / (f"figure_{name:02d}" if isinstance(name, int) else name)
     with atomic_path(stem.with_suffix(".png")) as partial:
         partial.write_bytes(png_bytes(figure))
     with atomic_path(stem.with_suffix(".pdf")) as partial:
@@ -107,6 +110,7 @@ def dataset_samples(top, bottom, columns=8):
     Args:
         top, bottom: lists of (H, W, 3) images; two whole rows of `columns` are shown.
     """
+
     def rows(pictures):
         return [pictures[i : i + columns] for i in range(0, len(pictures) - columns + 1, columns)][:2]
 
@@ -134,7 +138,9 @@ def blurring_steps(image, landmarks, steps, labels=None):
     Returns:
         Figure.
     """
-    figure, axes = plt.subplots(2, 3, figsize=(WIDTH, WIDTH * 2 / 3 * image.shape[0] / image.shape[1] + 0.5), layout="constrained")
+    figure, axes = plt.subplots(
+        2, 3, figsize=(WIDTH, WIDTH * 2 / 3 * image.shape[0] / image.shape[1] + 0.5), layout="constrained"
+    )
     layers = [
         ("(1) original", image, (), False),
         ("(2) landmarks", image, (), True),
@@ -175,5 +181,3 @@ def error_bars(summary, paper, order, metric="SAD", ylabel="SAD"):
     axes[0, 0].set_ylabel(ylabel)
     axes[0, 0].legend()
     return figure
-
-

@@ -13,8 +13,27 @@ from p3mlib.evaluate import evaluate, mean_matte, resize
 from p3mlib.io import write_text
 from p3mlib.models import build_model, count_parameters
 
-COLUMNS = ["table", "method", "backbone", "setting", "dataset", "metric", "value", "unit", "note", "cp", "obfuscation",
-           "modules", "paper", "low", "high", "at_paper_size", "images", "seed", "run"]
+COLUMNS = [
+    "table",
+    "method",
+    "backbone",
+    "setting",
+    "dataset",
+    "metric",
+    "value",
+    "unit",
+    "note",
+    "cp",
+    "obfuscation",
+    "modules",
+    "paper",
+    "low",
+    "high",
+    "at_paper_size",
+    "images",
+    "seed",
+    "run",
+]
 PAPER_KILOPIXELS = {"RWP": 1300, "P3M-500-P": 1720, "P3M-500-NP": 1720}  # the paper's mean image, MAD x this = SAD
 UNITS = {"SAD": "1e3", "Grad": "1e3", "Conn": "1e3", "Params": "M"}
 DECIMALS = {"SAD": 2, "Grad": 2, "Conn": 2, "Params": 2}
@@ -92,8 +111,20 @@ def parameter_rows(number, table_rows):
     rows = []
     for row in table_rows:
         count = count_parameters(build_model(row.model, **row.options))
-        rows.append({"table": number, "method": row.method, "backbone": row.backbone, "setting": "", "dataset": "",
-                     "metric": "Params", "value": count / 1e6, "unit": "M", "modules": modules(row.options), "note": "at width 1"})
+        rows.append(
+            {
+                "table": number,
+                "method": row.method,
+                "backbone": row.backbone,
+                "setting": "",
+                "dataset": "",
+                "metric": "Params",
+                "value": count / 1e6,
+                "unit": "M",
+                "modules": modules(row.options),
+                "note": "at width 1",
+            }
+        )
     return _beside_paper(pd.DataFrame(rows, columns=COLUMNS))
 
 
@@ -125,8 +156,16 @@ def trained_results(number, profile, progress=True):
                 run, note = None, str(error).splitlines()[0]
             for dataset, domain in table.sets:
                 errors = run.per_image(dataset, domain) if run else None
-                results.append(Result(setting=f"{row.train}:{domain}", dataset=dataset, errors=errors, note=note,
-                                      run=run.id if run else "", **common))
+                results.append(
+                    Result(
+                        setting=f"{row.train}:{domain}",
+                        dataset=dataset,
+                        errors=errors,
+                        note=note,
+                        run=run.id if run else "",
+                        **common,
+                    )
+                )
     return results
 
 
@@ -237,12 +276,30 @@ def _latex(caption, header, lines):
         return " & ".join(_escape(c) for c in cells) + r" \\"
 
     body = [r"\toprule", line(header), r"\midrule", *map(line, lines), r"\bottomrule"]
-    table = [r"% needs \usepackage{booktabs}", r"\begin{table*}", rf"\caption{{{_escape(caption)}}}", r"\centering\small",
-             rf"\begin{{tabular}}{{{'l' * len(header)}}}", *body, r"\end{tabular}", r"\end{table*}", ""]
+    table = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table*}",
+        rf"\caption{{{_escape(caption)}}}",
+        r"\centering\small",
+        rf"\begin{{tabular}}{{{'l' * len(header)}}}",
+        *body,
+        r"\end{tabular}",
+        r"\end{table*}",
+        "",
+    ]
     return "\n".join(table)
 
 
 def _escape(text):
-    for plain, escaped in (("\\", r"\textbackslash "), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"), ("#", r"\#"), ("×", r"$\times$"), ("†", r"$\dagger$"), ("✓", r"$\checkmark$")):
+    for plain, escaped in (
+        ("\\", r"\textbackslash "),
+        ("&", r"\&"),
+        ("%", r"\%"),
+        ("_", r"\_"),
+        ("#", r"\#"),
+        ("×", r"$\times$"),
+        ("†", r"$\dagger$"),
+        ("✓", r"$\checkmark$"),
+    ):
         text = str(text).replace(plain, escaped)
     return text

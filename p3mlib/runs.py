@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
@@ -198,8 +199,15 @@ def get(experiment, sets, force=False, progress=True, position=0):
         portraits = open_set("train", experiment.row.train, profile, progress)
         with _threads(profile.train.threads):
             fit(experiment, portraits, run.folder, progress, position)
-        run.update(row=experiment.name, method=experiment.row.method, training=experiment.training(identity),
-                   images=len(portraits), finished=_now(), evaluations={}, **provenance())
+        run.update(
+            row=experiment.name,
+            method=experiment.row.method,
+            training=experiment.training(identity),
+            images=len(portraits),
+            finished=_now(),
+            evaluations={},
+            **provenance(),
+        )
     with _threads(profile.train.threads):
         for name, domain in sets:
             test = {**asdict(profile.test), "data": data_identity(name, domain, profile)}
@@ -258,7 +266,7 @@ class _Network:
     def __init__(self, run, experiment):
         if not (run.folder / "model.safetensors").exists():
             raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
-        self.model, self.test = run.load(experiment), experiment.profile.test
+        self.model, self.test = run.load(experiment).to(Accelerator().device), experiment.profile.test
 
     def __call__(self, sample):
         return predict(self.model, sample["image"], self.test.strategy, self.test.ratio, self.test.resizing)

@@ -47,7 +47,9 @@ def _headers(columns, scaled):
 
 def _data_sentence(profile):
     if paths.is_real():
-        named = [f"{name} from the folder named by {variable}" for name, variable in paths.REAL_ROOTS.items() if paths.real_root(name)]
+        named = [
+            f"{name} from the folder named by {variable}" for name, variable in paths.REAL_ROOTS.items() if paths.real_root(name)
+        ]
         return f"Data: {', '.join(named)}; the rest P3M-Synth. Profile {profile}."
     height, width = config.load().profile(profile).data.size
     return f"Data: P3M-Synth, {height} x {width} px, profile {profile}. The paper's numbers are for P3M-10k: compare order and ratio."
@@ -76,13 +78,47 @@ def table_1(profile):
     if real:
         frame.loc[frame["dataset"] == "P3M-10k", "counted"] = counted
     else:
-        ours = {"table": "1", "dataset": "P3M-Synth", "citation": "this project", "public": "yes", "portrait_images": "-", "images": "-",
-                "natural_images": "rendered", "resolution": "x".join(map(str, scale.data.size)), "annotation": "exact",
-                "privacy_preserving": "no person; face obfuscation", "counted": counted}
+        ours = {
+            "table": "1",
+            "dataset": "P3M-Synth",
+            "citation": "this project",
+            "public": "yes",
+            "portrait_images": "-",
+            "images": "-",
+            "natural_images": "rendered",
+            "resolution": "x".join(map(str, scale.data.size)),
+            "annotation": "exact",
+            "privacy_preserving": "no person; face obfuscation",
+            "counted": counted,
+        }
         frame = pd.concat([frame, pd.DataFrame([ours])], ignore_index=True).fillna("")
-    shown = ["dataset", "citation", "public", "images", "portrait_images", "natural_images", "resolution", "annotation", "privacy_preserving", "counted"]
-    header = ["Data set", "Source", "Public", "Images (paper)", "Portraits", "Natural", "Resolution", "Annotation", "Privacy", "Images on disk"]
-    caption = f"Matting data sets; the last column is counted on this machine (train + P3M-500-P + P3M-500-NP). Profile {profile}."
+    shown = [
+        "dataset",
+        "citation",
+        "public",
+        "images",
+        "portrait_images",
+        "natural_images",
+        "resolution",
+        "annotation",
+        "privacy_preserving",
+        "counted",
+    ]
+    header = [
+        "Data set",
+        "Source",
+        "Public",
+        "Images (paper)",
+        "Portraits",
+        "Natural",
+        "Resolution",
+        "Annotation",
+        "Privacy",
+        "Images on disk",
+    ]
+    caption = (
+        f"Matting data sets; the last column is counted on this machine (train + P3M-500-P + P3M-500-NP). Profile {profile}."
+    )
     lines = [[cell or "-" for cell in row] for row in frame[shown].itertuples(index=False)]
     return Printed(frame, report.write(1, profile, frame, header, lines, caption), {}, ())
 
@@ -107,10 +143,19 @@ def table_2(profile, progress=True):
     columns = [(dataset, f"-:{domain}", metric) for dataset, domain in table.sets for metric in table.metrics]
     side = config.load().profile(profile).test.traditional_side
     notes = _notes(results)
-    caption = " ".join(filter(None, [
-        "Traditional trimap-based methods; errors in the transition area without the blurred pixels, mean [95% interval over images].",
-        _data_sentence(profile), f"Longer side at most {side} px." if side else "", _size_sentence(scaled), _masks_sentence(profile),
-        " ".join(f"({note})" for note in notes)]))
+    caption = " ".join(
+        filter(
+            None,
+            [
+                "Traditional trimap-based methods; errors in the transition area without the blurred pixels, mean [95% interval over images].",
+                _data_sentence(profile),
+                f"Longer side at most {side} px." if side else "",
+                _size_sentence(scaled),
+                _masks_sentence(profile),
+                " ".join(f"({note})" for note in notes),
+            ],
+        )
+    )
     lines = _lines(table.methods, lambda _: [], columns, summary, _paper_lookup(frame))
     header = ["Method", "", *_headers(columns, scaled)]
     return Printed(frame, report.write(2, profile, frame, header, lines, caption), summary, notes)
@@ -132,7 +177,10 @@ def table_7(profile, progress=True):
     results = report.trained_results(7, profile, progress)
     references = report.reference_results(7, profile, progress)
     rows = [grid.rows[name] for name in table.rows]
-    frame = pd.concat([report.parameter_rows(7, rows), report.tidy(7, results, table.metrics), report.tidy(7, references, table.metrics)], ignore_index=True)
+    frame = pd.concat(
+        [report.parameter_rows(7, rows), report.tidy(7, results, table.metrics), report.tidy(7, references, table.metrics)],
+        ignore_index=True,
+    )
     scaled = report.small_images(results + references)
     summary = report.summary(results, table.metrics, scaled)
     for (method, dataset, setting, metric), cell in report.summary(references, table.metrics, scaled).items():
@@ -143,9 +191,18 @@ def table_7(profile, progress=True):
     switches = {row.method: ["✓" if row.options[k] else "" for k in ("tfi", "sbfi", "dbfi")] for row in rows}
     lines = _lines([*report.REFERENCES, *switches], lambda m: switches.get(m, [""] * 3), columns, summary, _paper_lookup(frame))
     notes = _notes(results)
-    caption = " ".join(filter(None, [
-        f"Ablation of the integration modules; whole image, mean over seeds {', '.join(map(str, scale.seeds))} [95% interval over images]. Params (M) at width 1; trained at width {scale.train.width:g},",
-        f"{scale.train.epochs} epochs. Tested with {scale.test}.", _data_sentence(profile), _size_sentence(scaled),
-        "The first two rows are references that never look at the image.", " ".join(f"({note})" for note in notes)]))
+    caption = " ".join(
+        filter(
+            None,
+            [
+                f"Ablation of the integration modules; whole image, mean over seeds {', '.join(map(str, scale.seeds))} [95% interval over images]. Params (M) at width 1; trained at width {scale.train.width:g},",
+                f"{scale.train.epochs} epochs. Tested with {scale.test}.",
+                _data_sentence(profile),
+                _size_sentence(scaled),
+                "The first two rows are references that never look at the image.",
+                " ".join(f"({note})" for note in notes),
+            ],
+        )
+    )
     header = ["Model", "TFI", "sBFI", "dBFI", "", "Params (M)", *_headers(columns[1:], scaled)]
     return Printed(frame, report.write(7, profile, frame, header, lines, caption), summary, notes)

@@ -80,8 +80,15 @@ def fit(experiment, portraits, folder, progress=True, position=0):
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=config.workers)
     model, optimiser, loader = accelerator.prepare(model, torch.optim.Adam(model.parameters(), config.lr), loader)
     history = _resume(folder, accelerator.unwrap_model(model), optimiser)
-    bar = tqdm(total=config.epochs * len(loader), initial=len(history) * len(loader), position=position, leave=False,
-               desc=f"{experiment.name} seed {experiment.seed}", unit="step", disable=not (progress and accelerator.is_main_process))
+    bar = tqdm(
+        total=config.epochs * len(loader),
+        initial=len(history) * len(loader),
+        position=position,
+        leave=False,
+        desc=f"{experiment.name} seed {experiment.seed}",
+        unit="step",
+        disable=not (progress and accelerator.is_main_process),
+    )
     with bar:
         for epoch in range(len(history), config.epochs):
             views.epoch = epoch

@@ -8,7 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from p3mlib.diagrams import ENCODER, draw_encoder, draw_network, trace
+from p3mlib.diagrams import draw_network
+from p3mlib.encoder_diagram import draw_encoder
+from p3mlib.flow import ENCODER, trace
 from p3mlib.models import build_model, count_parameters
 
 OFF = {"tfi": False, "sbfi": False, "dbfi": False}

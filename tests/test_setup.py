@@ -17,7 +17,7 @@ LAYERS = [
     {"datasets", "verify", "augment", "synthetic", "models", "traditional", "losses", "metrics", "config"},
     {"train", "evaluate", "photos"},
     {"runs"},
-    {"report", "tables", "plots", "diagrams", "widgets"},
+    {"report", "tables", "plots", "flow", "diagrams", "encoder_diagram", "widgets"},
     {"__main__"},
 ]
 
