@@ -143,61 +143,74 @@ def conn(pred, alpha):
     pred, alpha = _pair(pred, alpha)
     steps = CONN_STEPS[1:].astype(pred.dtype)
     steps = np.where(steps < CONN_STEPS[1:], np.nextafter(steps, pred.dtype.type(2)), steps)  # same answer, own precision
-    common = np.minimum(pred, alpha)
-    level = np.zeros(pred.shape, np.uint8)
+    common, level = np.minimum(pred, alpha), np.zeros(pred.shape, np.uint8)
     for step in steps:
         level += common >= step
-    connected, lengths = _connected_level(level)
-    bound = np.repeat(CONN_STEPS.astype(pred.dtype)[connected], lengths).reshape(pred.shape)
-    return float(np.abs(_opacity(pred, bound) - _opacity(alpha, bound)).sum() / 1000)
-
-
-def _opacity(matte, bound):
-    """1 minus what the matte has above the bound, where that is 0.15 or more."""
-    above = matte - bound
-    return 1 - above * (above >= 0.15)
+    start, row = _segments(level)
+    value = level.ravel()[start[:-1]]
+    connected = _connected_steps(value, np.diff(start), *_touching(start, value, row))
+    bound, constants = CONN_STEPS.astype(pred.dtype)[connected], np.array([0, 0.15, 1], pred.dtype)
+    return float(_opacity_difference(pred.ravel(), alpha.ravel(), start, bound, constants).sum() / 1000)
 
 
 @njit(cache=True)
 def _segments(level):
-    """Cut rows into horizontal segments of one level; list the pairs of segments that touch.
+    """Cut the rows of an (H, W) array into S segments of equal values, numbered in reading order.
 
-    Segments and pairs come in reading order.
-
-    Args:
-        level: (H, W) uint8.
     Returns:
-        value (S,) level and length (S,) in pixels of every segment; pairs (E, 2) of segment numbers.
+        start (S + 1,): flat index of every first pixel, and the end; row (H + 1,): first segment of every row.
     """
     height, width = level.shape
-    start = np.empty(level.size + 1, np.int64)
-    first = np.empty(height + 1, np.int64)
+    start, row = np.empty(level.size + 1, np.int32), np.empty(height + 1, np.int32)
     count = 0
     for y in range(height):
-        first[y] = count
+        row[y] = count
         for x in range(width):
-            if x == 0 or level[y, x] != level[y, x - 1]:
-                start[count] = y * width + x
-                count += 1
-    first[height] = count
-    start[count] = level.size
-    value = np.empty(count, np.uint8)
-    for s in range(count):
-        value[s] = level[start[s] // width, start[s] % width]
-    pairs, edges = np.empty((3 * count, 2), np.int64), 0
-    for y in range(height):
-        for s in range(first[y] + 1, first[y + 1]):
-            pairs[edges] = s - 1, s
-            edges += 1
-        above = first[y - 1] if y else first[1]
-        s = first[y]
-        while y and above < first[y] and s < first[y + 1]:
-            pairs[edges] = above, s
-            edges += 1
-            end, end_above = start[s + 1], start[above + 1] + width
-            s += end <= end_above
-            above += end_above <= end
-    return value, np.diff(start[: count + 1]), pairs[:edges]
+            start[count] = y * width + x
+            count += x == 0 or level[y, x] != level[y, x - 1]
+    row[height], start[count] = count, level.size
+    return start[: count + 1], row
+
+
+@njit(cache=True)
+def _touching(start, value, row):
+    """Pairs of segments that touch above level 0, and their strength: the lower of the two levels.
+
+    Of a ring of touching segments one weakest pair is left out, as the others connect the same at every level.
+    """
+    pairs, strength = np.empty((3 * value.size, 2), np.int32), np.empty(3 * value.size, np.uint8)
+    width, high, count = start[row[1]], np.uint8(255), 0
+    for y in range(row.size - 1):
+        for s in range(row[y] + 1, row[y + 1]):
+            pairs[count, 0], pairs[count, 1] = s - 1, s
+            strength[count] = min(value[s - 1], value[s])
+            count += strength[count] > 0
+        above, s, passed = row[max(y, 1) - 1], row[y], np.uint8(0)
+        while y and s < row[y + 1]:
+            v_above, v = value[above], value[s]
+            pairs[count, 0], pairs[count, 1], strength[count] = above, s, min(v_above, v)
+            count += strength[count] > passed
+            ends_later = start[s + 1] - start[above + 1] - width
+            passed = min(v if ends_later <= 0 else high, v_above if ends_later >= 0 else high)
+            s += ends_later <= 0
+            above += ends_later >= 0
+    return pairs[:count], strength[:count]
+
+
+@njit(cache=True)
+def _strongest_first(pairs, strength, top):
+    """Counting sort; pairs of strength v go from first[v] to first[v - 1]."""
+    first = np.zeros(top + 2, np.int64)
+    for v in strength:
+        first[v - 1] += 1
+    for v in range(top, -1, -1):
+        first[v] += first[v + 1]
+    place, ordered = first.copy(), np.empty_like(pairs)
+    for e in range(strength.size):
+        v = strength[e]
+        ordered[place[v], 0], ordered[place[v], 1] = pairs[e]
+        place[v] += 1
+    return ordered, first
 
 
 @njit(cache=True)
@@ -209,35 +222,59 @@ def _root(parent, s):
 
 
 @njit(cache=True)
-def _connected_level(level, top=10):
-    """How many thresholds every segment stays in the largest component, counted from the lowest.
+def _larger(size, a, b):
+    """The larger of two components; of equals the first in reading order; -1 stands for none."""
+    if a < 0 or b < 0:
+        return max(a, b)
+    return a if size[a] > size[b] or (size[a] == size[b] and a < b) else b
 
-    Components only grow from one threshold down to the next, so each pair of segments is joined once (union-find).
 
-    Args:
-        level: (H, W) uint8, how many of the `top` thresholds a pixel reaches.
-    Returns:
-        connected (S,) int64 in 0..top, and length (S,) in pixels, of the segments in reading order.
+@njit(cache=True)
+def _connected_steps(value, size, pairs, strength, top=10):
+    """How many steps, from the lowest, every segment belongs to the largest component.
+
+    From the highest step down components only grow: union-find joins each pair once. The lower number stays the root,
+    so a root is the first of its component, and parents come before children when the tree is read at the end.
     """
-    value, length, pairs = _segments(level)
-    parent, size = np.arange(value.size), length.copy()
-    connected = np.full(value.size, top)
+    pairs, first = _strongest_first(pairs, strength, top)
+    parent = np.arange(value.size).astype(np.int32)
+    link, joined, body_at = parent.copy(), np.zeros(value.size, np.uint8), np.zeros(value.size, np.uint8)
+    longest = np.full(top + 1, -1)
+    for s in range(value.size):
+        longest[value[s]] = _larger(size, longest[value[s]], s)
+    body = -1
     for step in range(top, 0, -1):
-        for a, b in pairs:
-            if min(value[a], value[b]) == step:
-                a, b = _root(parent, a), _root(parent, b)
-                if a != b:  # the lower number stays the root: it is the first in reading order
-                    a, b = min(a, b), max(a, b)
-                    parent[b] = a
-                    size[a] += size[b]
-        body = -1
-        for s in range(value.size):
-            if value[s] >= step and parent[s] == s and (body < 0 or size[s] > size[body]):
-                body = s
-        for s in range(value.size):
-            if body >= 0 and (value[s] < step or _root(parent, s) != body):
-                connected[s] = step - 1
-    return connected, length
+        above, body = body, _larger(size, body, longest[step])
+        mark = top if above < 0 else step  # steps that no pixel reaches are passed over
+        for e in range(first[step], first[step - 1]):
+            a, b = _root(parent, pairs[e, 0]), _root(parent, pairs[e, 1])
+            if a != b:
+                a, b = min(a, b), max(a, b)
+                parent[b], link[b], joined[b] = a, a, mark
+                size[a] += size[b]
+                body = _larger(size, body, a)
+        if above >= 0 and _root(parent, above) != body:
+            body_at[:] = 0  # the next body lies elsewhere, so nothing stays connected beyond this step
+        if body >= 0 and body_at[body] == 0:
+            body_at[body] = mark
+    if body < 0:
+        return np.full(value.size, top, np.uint8)
+    connected = np.zeros(value.size, np.uint8)
+    for s in range(value.size):
+        connected[s] = body_at[s] if body_at[s] > joined[s] else min(joined[s], connected[link[s]])
+    return connected
+
+
+@njit(cache=True)
+def _opacity_difference(pred, alpha, start, bound, constants):
+    """|phi(pred) - phi(alpha)| of flat mattes: phi is 1 minus what lies above the segment's bound, where that is >= 0.15."""
+    zero, limit, one = constants
+    difference, s = np.empty_like(pred), -1
+    for i in range(pred.size):
+        s += i == start[s + 1]
+        p, a = pred[i] - bound[s], alpha[i] - bound[s]
+        difference[i] = abs((one - (p if p >= limit else zero)) - (one - (a if a >= limit else zero)))
+    return difference
 
 
 def matting_errors(pred, alpha, trimap=None, dtype=None):

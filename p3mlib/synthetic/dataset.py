@@ -158,9 +158,7 @@ def _prepare(root, folders, spec, force):
     if not markers:
         strange = [root / folder for folder in folders.values() if _holds_images(root / folder)]
         if strange:
-            raise ValueError(
-                f"{strange[0]} holds images that P3M-Synth did not write; choose another folder or move them away"
-            )
+            raise ValueError(f"{strange[0]} holds images that P3M-Synth did not write; choose another folder or move them away")
         return False
     try:
         there = json.loads(markers[0].read_text())
@@ -196,9 +194,7 @@ def _holds_images(folder):
 def _load_records(folder):
     """{name: {"landmarks", "attributes"}} of the images known to be complete."""
     try:
-        landmarks, attributes = (
-            json.loads((folder / f"{key}.json").read_text()) for key in ("landmarks", "attributes")
-        )
+        landmarks, attributes = (json.loads((folder / f"{key}.json").read_text()) for key in ("landmarks", "attributes"))
     except (OSError, ValueError):
         return {}
     return {n: {"landmarks": landmarks[n], "attributes": attributes[n]} for n in landmarks if n in attributes}

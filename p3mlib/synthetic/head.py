@@ -4,6 +4,7 @@ Head coordinates: x to the viewer's right in a frontal view, y down, z towards t
 at mid-depth, crown at y = -1, chin at y = +1. The surface is radius(azimuth, elevation) around the origin.
 """
 
+import copy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,15 +17,29 @@ PIVOT = np.array([0, 0.80, -0.22])  # top of the neck, about which the head turn
 
 # Relief in frontal coordinates: name -> (x, y, width, height, amplitude); x != 0 is mirrored. Amplitudes vary by person.
 RELIEF = {
-    "brow": (0.22, -0.15, 0.20, 0.055, 0.028), "glabella": (0.0, -0.12, 0.10, 0.07, 0.020),
-    "socket": (0.26, -0.01, 0.15, 0.085, -0.055), "eyeball": (0.28, 0.0, 0.10, 0.055, 0.032),
-    "cheekbone": (0.40, 0.20, 0.15, 0.13, 0.035), "hollow": (0.43, 0.52, 0.12, 0.14, -0.030),
-    "nostril": (0.095, 0.355, 0.045, 0.045, 0.055), "muzzle": (0.0, 0.56, 0.25, 0.15, 0.045),
-    "upper lip": (0.0, 0.525, 0.15, 0.030, 0.030), "lower lip": (0.0, 0.635, 0.13, 0.038, 0.040),
-    "mouth line": (0.0, 0.575, 0.17, 0.014, -0.022), "philtrum": (0.0, 0.46, 0.028, 0.05, -0.012),
-    "under lip": (0.0, 0.74, 0.13, 0.04, -0.035), "chin": (0.0, 0.88, 0.15, 0.10, 0.060),
-    "laugh line": (0.24, 0.42, 0.03, 0.10, -0.018), "temple": (0.60, -0.12, 0.10, 0.16, -0.020),
+    "brow": (0.22, -0.15, 0.20, 0.055, 0.028),
+    "glabella": (0.0, -0.12, 0.10, 0.07, 0.020),
+    "socket": (0.26, -0.01, 0.15, 0.085, -0.055),
+    "eyeball": (0.28, 0.0, 0.10, 0.055, 0.032),
+    "cheekbone": (0.40, 0.20, 0.15, 0.13, 0.035),
+    "hollow": (0.43, 0.52, 0.12, 0.14, -0.030),
+    "nostril": (0.095, 0.355, 0.045, 0.045, 0.055),
+    "muzzle": (0.0, 0.56, 0.25, 0.15, 0.045),
+    "upper lip": (0.0, 0.525, 0.15, 0.030, 0.030),
+    "lower lip": (0.0, 0.635, 0.13, 0.038, 0.040),
+    "mouth line": (0.0, 0.575, 0.17, 0.014, -0.022),
+    "philtrum": (0.0, 0.46, 0.028, 0.05, -0.012),
+    "under lip": (0.0, 0.74, 0.13, 0.04, -0.035),
+    "chin": (0.0, 0.88, 0.15, 0.10, 0.060),
+    "laugh line": (0.24, 0.42, 0.03, 0.10, -0.018),
+    "temple": (0.60, -0.12, 0.10, 0.16, -0.020),
 }
+
+
+@lru_cache(maxsize=1)
+def _grid_directions():
+    elevation = np.linspace(-np.pi / 2, np.pi / 2, ROWS)[:, None]
+    return directions(np.linspace(-np.pi, np.pi, COLS)[None], elevation).astype(np.float32)
 
 
 def directions(azimuth, elevation):
@@ -84,7 +99,7 @@ class HeadMaps:
         points:   (h, w, 3) head coordinates of the hit, or of the closest approach where the ray misses.
         normals:  (h, w, 3) unit normals in camera coordinates.
         depth:    (h, w) camera z of `points`.
-        distance: (h, w) signed distance to the surface, in units: <= 0 hits.
+        distance: (h, w) negative where the ray hits, else its distance to the surface in units, at most four steps.
     """
 
     left: float
@@ -114,10 +129,25 @@ class Head:
         size = np.clip(rng.normal(1, 0.035, 3), 0.92, 1.08)
         self.size = size * (1.0, 1.0, 0.98)
         self.rotation = rotation(scene["yaw"], scene["pitch"], scene["roll"])
+        self._measure()
+
+    def _measure(self):
         step_az, step_el = 2 * np.pi / (COLS - 1), np.pi / (ROWS - 1)
         log = np.log(self.radius)
-        self._slope = np.dstack([cv2.Sobel(log, cv2.CV_32F, 1, 0, scale=1 / (8 * step_az)),
-                                 cv2.Sobel(log, cv2.CV_32F, 0, 1, scale=1 / (8 * step_el))])
+        self._slope = np.dstack(
+            [cv2.Sobel(log, cv2.CV_32F, 1, 0, scale=1 / (8 * step_az)), cv2.Sobel(log, cv2.CV_32F, 0, 1, scale=1 / (8 * step_el))]
+        )
+
+    def with_radius(self, radius):
+        """The same pose with another surface (ROWS, COLS), e.g. hair around the head."""
+        other = copy.copy(self)
+        other.radius = radius.astype(np.float32)
+        other._measure()
+        return other
+
+    def grid_points(self):
+        """Unit vectors (ROWS, COLS, 3) of the radius grid, in head coordinates."""
+        return _grid_directions()
 
     def to_camera(self, points):
         """Head coordinates (..., 3) to scene coordinates in front of the camera."""
@@ -151,7 +181,8 @@ class Head:
             samples: rays across the window at most (fewer on a canvas that shows less).
         """
         centre = self.to_camera(np.zeros(3))
-        half = np.array([1.14, 1.14])
+        farthest = float(self.radius.max()) * float(self.size.max())
+        half = np.full(2, max(1.14, 1.03 * farthest))
         step = max(2 * half[0] / samples, 1 / (view.unit * view.oversampling))
         left, top = centre[:2] - half
         x, y = np.meshgrid(np.arange(left, centre[0] + half[0], step), np.arange(top, centre[1] + half[1], step))
@@ -159,7 +190,8 @@ class Head:
         start = ((far - PIVOT) @ self.rotation + PIVOT) / self.size
         ray = self.to_head(np.array([0.0, 0.0, -1.0]))
         length = np.linalg.norm(ray)
-        points, distance = _trace(self.radius, start.astype(np.float32), (ray / length).astype(np.float32))
+        points, gap, hit = _trace(self.radius, start.astype(np.float32), (ray / length).astype(np.float32))
+        distance = np.where(hit, np.float32(-step), np.minimum(gap, 4 * step)).astype(np.float32)
         normals = self._normals(points)
         depth = self.to_camera(points)[..., 2].astype(np.float32)
         return HeadMaps(left, top, step, points, normals, depth, distance)
@@ -170,8 +202,9 @@ class Head:
         sa, ca, se, ce = np.sin(azimuth), np.cos(azimuth), np.sin(elevation), np.cos(elevation)
         along_az = slope[..., 0] / np.maximum(ce, 0.08)
         along_el = slope[..., 1]
-        normal = np.stack([ce * sa - along_az * ca + along_el * se * sa, se - along_el * ce,
-                           ce * ca + along_az * sa + along_el * se * ca], -1)
+        normal = np.stack(
+            [ce * sa - along_az * ca + along_el * se * sa, se - along_el * ce, ce * ca + along_az * sa + along_el * se * ca], -1
+        )
         normal = (normal / self.size) @ self.rotation.T
         return (normal / np.linalg.norm(normal, axis=-1, keepdims=True)).astype(np.float32)
 
@@ -190,10 +223,10 @@ def _lookup(grid, azimuth, elevation):
 
 
 def _trace(radius, start, ray):
-    """March every ray to the surface; returns points (h, w, 3) and distance (h, w), at the closest approach if it misses."""
+    """March every ray to the surface; returns points (h, w, 3), gap to the surface (h, w) at the closest approach, hits (h, w)."""
     nearest = -(start @ ray)  # parameter of the point closest to the origin
     offset2 = (start * start).sum(-1) - nearest**2
-    reach = np.sqrt(np.maximum(1.22**2 - offset2, 0))
+    reach = np.sqrt(np.maximum((1.01 * radius.max()) ** 2 - offset2, 0))
     t = nearest - reach
     best, best_t = np.full(t.shape, 9, np.float32), t.copy()
     for step in range(STEPS):
@@ -209,4 +242,4 @@ def _trace(radius, start, ray):
     hit = best <= 0.012
     final = np.where(hit, np.minimum(t, nearest + reach), best_t)
     points = start + final[..., None] * ray
-    return points, (best - np.float32(0.006)).astype(np.float32)
+    return points, best, hit

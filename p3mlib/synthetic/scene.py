@@ -7,17 +7,64 @@ from p3mlib.synthetic.palette import CLOTH, HAIR, IRIS, SKIN
 DISTRIBUTIONS = ("P3M", "NP", "RWP", "CelebA")
 
 POSES = {  # frontal (including three-quarter), profile, back
-    "P3M": (0.75, 0.20, 0.05), "NP": (0.60, 0.25, 0.15), "RWP": (0.72, 0.20, 0.08), "CelebA": (1.0, 0.0, 0.0),
+    "P3M": (0.75, 0.20, 0.05),
+    "NP": (0.60, 0.25, 0.15),
+    "RWP": (0.72, 0.20, 0.08),
+    "CelebA": (1.0, 0.0, 0.0),
 }
 HAIRSTYLES = {
-    "P3M": {"short": 5, "long": 3, "wavy": 3, "bob": 2, "curly": 2, "afro": 1.5, "bun": 1.2, "ponytail": 1.2, "windblown": 1.5,
-            "buzz": 1, "bald": 0.5},
-    "NP": {"short": 3, "long": 5, "wavy": 4.5, "bob": 2, "curly": 2, "afro": 1, "bun": 1.5, "ponytail": 1, "windblown": 2,
-           "buzz": 0.5, "bald": 0.4},
-    "RWP": {"short": 4, "long": 3, "wavy": 3, "bob": 1.5, "curly": 3, "afro": 2, "bun": 1.2, "ponytail": 1, "windblown": 4,
-            "buzz": 0.8, "bald": 0.4},
-    "CelebA": {"short": 5, "long": 4, "wavy": 4, "bob": 2, "curly": 1.5, "afro": 0.7, "bun": 1.2, "ponytail": 0.8,
-               "windblown": 0.6, "buzz": 0.7, "bald": 0.4},
+    "P3M": {
+        "short": 5,
+        "long": 3,
+        "wavy": 3,
+        "bob": 2,
+        "curly": 2,
+        "afro": 1.5,
+        "bun": 1.2,
+        "ponytail": 1.2,
+        "windblown": 1.5,
+        "buzz": 1,
+        "bald": 0.5,
+    },
+    "NP": {
+        "short": 3,
+        "long": 5,
+        "wavy": 4.5,
+        "bob": 2,
+        "curly": 2,
+        "afro": 1,
+        "bun": 1.5,
+        "ponytail": 1,
+        "windblown": 2,
+        "buzz": 0.5,
+        "bald": 0.4,
+    },
+    "RWP": {
+        "short": 4,
+        "long": 3,
+        "wavy": 3,
+        "bob": 1.5,
+        "curly": 3,
+        "afro": 2,
+        "bun": 1.2,
+        "ponytail": 1,
+        "windblown": 4,
+        "buzz": 0.8,
+        "bald": 0.4,
+    },
+    "CelebA": {
+        "short": 5,
+        "long": 4,
+        "wavy": 4,
+        "bob": 2,
+        "curly": 1.5,
+        "afro": 0.7,
+        "bun": 1.2,
+        "ponytail": 0.8,
+        "windblown": 0.6,
+        "buzz": 0.7,
+        "bald": 0.4,
+    },
 }
 GARMENTS = {
     "P3M": {"t-shirt": 4, "shirt": 3, "hoodie": 2.5, "jacket": 2, "sweater": 2.5, "suit": 1, "v-neck": 1.5},
@@ -69,13 +116,18 @@ def _sample_pose(rng, distribution):
     if pose == "frontal":
         yaw = float(np.clip(yaw, -reach, reach))
     close = distribution == "CelebA"
-    scale = rng.uniform(0.375, 0.41) if close else rng.beta(1.6, 2.2) * 0.15 + 0.155
+    scale = rng.uniform(0.375, 0.41) if close else rng.beta(1.6, 2.2) * 0.14 + 0.19
     x = 0.5 + (rng.normal(0, 0.012) if close else rng.normal(0, 0.06))
     y = 0.45 + rng.normal(0, 0.01) if close else 0.06 + scale * rng.uniform(1.22, 1.62)
     roll = rng.normal(0, 2.5 if close else 6)
-    return {"pose": pose, "yaw": round(float(yaw), 2), "pitch": round(float(rng.normal(0, 3 if close else 5)), 2),
-            "roll": round(float(np.clip(roll, -16, 16)), 2), "scale": round(float(scale), 4),
-            "centre": [round(float(np.clip(x, 0.34, 0.66)), 4), round(float(y), 4)]}
+    return {
+        "pose": pose,
+        "yaw": round(float(yaw), 2),
+        "pitch": round(float(rng.normal(0, 3 if close else 5)), 2),
+        "roll": round(float(np.clip(roll, -16, 16)), 2),
+        "scale": round(float(scale), 4),
+        "centre": [round(float(np.clip(x, 0.34, 0.66)), 4), round(float(y), 4)],
+    }
 
 
 def _sample_person(rng, distribution):
@@ -84,30 +136,56 @@ def _sample_person(rng, distribution):
     if masculine and style in ("bob", "bun", "ponytail") and rng.random() < 0.75:
         style = "short"
     dark = skin in ("brown", "dark", "deep")
-    natural = {"black": 4, "dark brown": 4, "brown": 3, "auburn": 1.2, "chestnut": 2, "dark blond": 2, "blond": 2,
-               "platinum": 0.8, "red": 1.2, "grey": 1, "white": 0.6, "pink": 0.4, "blue": 0.3, "teal": 0.3}
+    natural = {
+        "black": 4,
+        "dark brown": 4,
+        "brown": 3,
+        "auburn": 1.2,
+        "chestnut": 2,
+        "dark blond": 2,
+        "blond": 2,
+        "platinum": 0.8,
+        "red": 1.2,
+        "grey": 1,
+        "white": 0.6,
+        "pink": 0.4,
+        "blue": 0.3,
+        "teal": 0.3,
+    }
     if dark:
         natural = {"black": 8, "dark brown": 4, "brown": 1, "grey": 1, "auburn": 0.7, "blond": 0.4, "pink": 0.3}
     hair = _pick(rng, natural)
     beard = _pick(rng, {"none": 4, "stubble": 3, "short": 2, "full": 1.6}) if masculine else "none"
     eyes = _pick(rng, {"brown": 3, "hazel": 1} if dark else tuple(IRIS))
     hat = rng.random() < (0.02 if distribution == "CelebA" else 0.11)
-    return {"skin": {"name": skin, "rgb": _tint(rng, SKIN[skin], 0.05)}, "masculine": bool(masculine),
-            "hair": {"style": style, "colour": hair, "rgb": _tint(rng, HAIR[hair], 0.08)},
-            "beard": beard, "iris": IRIS[eyes], "freckles": bool(not dark and rng.random() < 0.18),
-            "glasses": _pick(rng, {"none": 8, "round": 1, "square": 1, "sun": 0.5}),
-            "earrings": bool(not masculine and rng.random() < 0.35),
-            "hat": _pick(rng, ("beanie", "cap")) if hat else "none", "smile": round(float(rng.beta(1.3, 1.5)), 3),
-            "makeup": round(float(0 if masculine else rng.beta(1.4, 1.4)), 3)}
+    return {
+        "skin": {"name": skin, "rgb": _tint(rng, SKIN[skin], 0.05)},
+        "masculine": bool(masculine),
+        "hair": {"style": style, "colour": hair, "rgb": _tint(rng, HAIR[hair], 0.08)},
+        "beard": beard,
+        "iris": IRIS[eyes],
+        "freckles": bool(not dark and rng.random() < 0.18),
+        "glasses": _pick(rng, {"none": 8, "round": 1, "square": 1, "sun": 0.5}),
+        "earrings": bool(not masculine and rng.random() < 0.35),
+        "hat": _pick(rng, ("beanie", "cap")) if hat else "none",
+        "smile": round(float(rng.beta(1.3, 1.5)), 3),
+        "makeup": round(float(0 if masculine else rng.beta(1.4, 1.4)), 3),
+    }
 
 
 def _sample_outfit(rng, distribution):
     garment = _pick(rng, GARMENTS[distribution])
     pattern = _pick(rng, PATTERNS) if garment not in ("hoodie", "suit") else _pick(rng, {"plain": 4, "pinstripes": 1})
     first, second, inner = (_pick(rng, tuple(CLOTH)) for _ in range(3))
-    return {"garment": garment, "pattern": pattern, "colour": first, "rgb": _tint(rng, CLOTH[first], 0.08),
-            "second": _tint(rng, CLOTH[second], 0.08), "inner": _tint(rng, CLOTH[inner], 0.08),
-            "scarf": bool(distribution != "CelebA" and rng.random() < 0.08)}
+    return {
+        "garment": garment,
+        "pattern": pattern,
+        "colour": first,
+        "rgb": _tint(rng, CLOTH[first], 0.08),
+        "second": _tint(rng, CLOTH[second], 0.08),
+        "inner": _tint(rng, CLOTH[inner], 0.08),
+        "scarf": bool(distribution != "CelebA" and rng.random() < 0.08),
+    }
 
 
 def _sample_surroundings(rng, distribution):
@@ -117,26 +195,37 @@ def _sample_surroundings(rng, distribution):
     distractors = [k for k in kinds if wanted and rng.random() < 0.4]
     blur = {"P3M": (0.004, 0.030), "NP": (0.004, 0.024), "RWP": (0.0, 0.014), "CelebA": (0.008, 0.035)}[distribution]
     match = _pick(rng, {"none": 6, "clothes": 1.2, "hair": 1.4, "skin": 0.8})
-    return {"background": {"kind": _pick(rng, BACKGROUNDS[distribution]), "distractors": distractors, "match": match,
-                           "brightness": round(float(rng.uniform(0.55, 1.15)), 3)},
-            "defocus": round(float(rng.uniform(*blur)), 4),
-            "subject_blur": round(float(max(0, rng.normal(0.0005, 0.0015 if distribution != "RWP" else 0.003))), 5),
-            "motion": round(float(rng.uniform(0.004, 0.012)), 4) if distribution == "RWP" and rng.random() < 0.2 else 0.0,
-            "lighting": {"azimuth": round(float(rng.normal(0, 28 + 25 * hard)), 1),
-                         "elevation": round(float(rng.uniform(15, 60)), 1),
-                         "contrast": round(float(np.clip(rng.normal(0.45 + 0.35 * hard, 0.1), 0.3, 0.95)), 3),
-                         "warmth": round(float(rng.normal(0.0, 0.03 + 0.03 * hard)), 4),
-                         "rim": round(float(rng.uniform(0, 0.5)), 3)}}
+    return {
+        "background": {
+            "kind": _pick(rng, BACKGROUNDS[distribution]),
+            "distractors": distractors,
+            "match": match,
+            "brightness": round(float(rng.uniform(0.55, 1.15)), 3),
+        },
+        "defocus": round(float(rng.uniform(*blur)), 4),
+        "subject_blur": round(float(max(0, rng.normal(0.0005, 0.0015 if distribution != "RWP" else 0.003))), 5),
+        "motion": round(float(rng.uniform(0.004, 0.012)), 4) if distribution == "RWP" and rng.random() < 0.2 else 0.0,
+        "lighting": {
+            "azimuth": round(float(rng.normal(0, 28 + 25 * hard)), 1),
+            "elevation": round(float(rng.uniform(15, 60)), 1),
+            "contrast": round(float(np.clip(rng.normal(0.45 + 0.35 * hard, 0.1), 0.3, 0.95)), 3),
+            "warmth": round(float(rng.normal(0.0, 0.03 + 0.03 * hard)), 4),
+            "rim": round(float(rng.uniform(0, 0.5)), 3),
+        },
+    }
 
 
 def _sample_camera(rng, distribution):
     noise = {"P3M": (0.002, 0.010), "NP": (0.002, 0.008), "RWP": (0.010, 0.030), "CelebA": (0.003, 0.012)}[distribution]
     rwp = distribution == "RWP"
-    return {"noise_sigma": round(float(rng.uniform(*noise)), 4), "shot": round(float(rng.uniform(0.5, 1.5)) * noise[1], 4),
-            "vignette": round(float(rng.uniform(0, 0.3 if rwp else 0.12)), 3),
-            "contrast": round(float(rng.uniform(0.72, 0.95) if rwp else rng.uniform(0.95, 1.08)), 3),
-            "gamma": round(float(np.exp(rng.normal(0, 0.14 if rwp else 0.06))), 3),
-            "temperature": round(float(rng.normal(0.0, 0.06 if rwp else 0.015)), 4)}
+    return {
+        "noise_sigma": round(float(rng.uniform(*noise)), 4),
+        "shot": round(float(rng.uniform(0.5, 1.5)) * noise[1], 4),
+        "vignette": round(float(rng.uniform(0, 0.3 if rwp else 0.12)), 3),
+        "contrast": round(float(rng.uniform(0.72, 0.95) if rwp else rng.uniform(0.95, 1.08)), 3),
+        "gamma": round(float(np.exp(rng.normal(0, 0.14 if rwp else 0.06))), 3),
+        "temperature": round(float(rng.normal(0.0, 0.06 if rwp else 0.015)), 4),
+    }
 
 
 def sample_scene(seed, distribution="P3M"):
