@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from p3mlib.losses import WEIGHTS, _blur, alpha_loss, composition_loss, laplacian_loss, matting_loss, segmentation_loss
+from p3mlib.losses import WEIGHTS, _blur, _blur_factors, alpha_loss, composition_loss, laplacian_loss, matting_loss, segmentation_loss, transition_mask
 from p3mlib.models import MattingOutput
 
 FOLDER = Path(__file__).parent / "parity" / "losses"
@@ -44,15 +45,79 @@ def test_equals_the_official_training_step(case):
     terms["total"].backward()
     for name, gradient in expected["grad_of_total"].items():
         ours = preds[name.removeprefix("pred_")].grad.double()
-        assert ours.abs().sum().item() == pytest.approx(gradient["l1"], rel=1e-4, abs=1e-9), name
-        assert ours.sum().item() == pytest.approx(gradient["sum"], rel=1e-3, abs=1e-6), name
+        assert ours.abs().sum().item() == pytest.approx(gradient["l1"], rel=1e-5, abs=1e-9), name
+        assert ours.sum().item() == pytest.approx(gradient["sum"], rel=1e-5, abs=1e-8), name
 
 
 def test_blur_kernel_is_the_official_one():
     point = torch.zeros(1, 1, 9, 9)
     point[..., 4, 4] = 1
-    expected = torch.nn.functional.pad(torch.tensor(EXPECTED["gauss_kernel_5x5"]), (2, 2, 2, 2))
+    expected = F.pad(torch.tensor(EXPECTED["gauss_kernel_5x5"]), (2, 2, 2, 2))
     assert torch.allclose(_blur(point)[0, 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (33, 70), (32, 40)])
+def test_laplacian_equals_two_pyramids_of_convolutions(size):
+    """The definition, one pyramid a matte, with its gradient."""
+    taps = torch.exp(-(torch.arange(-2, 3.0, dtype=torch.float64) ** 2))
+    kernel = taps[:, None] + taps
+    kernel = (kernel / kernel.sum()).view(1, 1, 5, 5)
+
+    def pyramid(matte):
+        for _ in range(5):
+            blurred = F.conv2d(F.pad(matte, (2, 2, 2, 2), mode="replicate"), kernel)
+            yield matte - blurred
+            matte = F.avg_pool2d(blurred, 2)
+        yield matte
+
+    generator = torch.Generator().manual_seed(0)
+    pred, alpha, mask = torch.rand(3, 2, 1, *size, dtype=torch.float64, generator=generator)
+    pred.requires_grad_()
+    expected = sum((p - a).abs().mean() for p, a in zip(pyramid(pred * mask), pyramid(alpha * mask), strict=True))
+    ours = laplacian_loss(pred, alpha, mask=mask)
+    assert ours.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert torch.allclose(*(torch.autograd.grad(loss, pred)[0] for loss in (ours, expected)), rtol=1e-9, atol=1e-14)
+
+
+def test_a_loss_first_taken_in_inference_mode_can_still_be_learned_from():
+    _blur_factors.cache_clear()
+    with torch.inference_mode():
+        laplacian_loss(torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8))
+    pred = torch.rand(1, 1, 8, 8, requires_grad=True)
+    laplacian_loss(pred, torch.rand(1, 1, 8, 8)).backward()
+    assert pred.grad.abs().sum() > 0
+
+
+def test_half_precision_and_autocast_change_nothing_but_the_rounding_of_inputs():
+    output, batch, _ = official_batch("main")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = matting_loss(output, batch)
+    outside = matting_loss(output, batch)
+    assert all(torch.equal(inside[name], outside[name]) for name in outside)
+    half = output._replace(detail=output.detail.bfloat16(), alpha=output.alpha.half())
+    terms = matting_loss(half, batch)
+    assert all(term.dtype == torch.float32 for term in terms.values())
+    assert terms["total"].item() == pytest.approx(outside["total"].item(), rel=1e-2)
+
+
+def test_inputs_stay_as_they_are():
+    output, batch, preds = official_batch("main")
+    before = {name: value.detach().clone() for name, value in (batch | preds).items()}
+    matting_loss(output, batch)["total"].backward()
+    assert all(torch.equal(value, before[name]) for name, value in (batch | preds).items())
+
+
+def test_an_empty_transition_area_costs_next_to_nothing():
+    detail, alpha = torch.rand(2, 1, 1, 40, 40)
+    empty = torch.zeros(1, 1, 40, 40)
+    assert alpha_loss(detail, alpha, empty).item() == pytest.approx(1600e-6, rel=1e-4)
+    assert laplacian_loss(detail, alpha, empty).item() == 0
+
+
+def test_unknown_is_one_half_or_128_of_255():
+    trimap = torch.tensor([0, 127 / 255, 0.5, 128 / 255, 129 / 255, 1])
+    assert transition_mask(trimap).tolist() == [0, 0, 1, 1, 0, 0]
+    assert torch.equal(transition_mask(torch.tensor([128.0]) / 255), torch.ones(1))
 
 
 def test_closed_forms():
@@ -97,3 +162,35 @@ def test_missing_layers_are_named_or_left_out():
     assert "comp_fusion" not in matting_loss(output, batch, {"comp_fusion": 0})
     with pytest.raises(ValueError, match="no loss term lap; there are ce_global"):
         matting_loss(output, batch, {"lap": 1})
+    del batch["trimap"]
+    with pytest.raises(ValueError, match="batch lacks trimap$"):
+        matting_loss(output, batch, {"comp_fusion": 0})
+
+
+def test_weights():
+    output, batch, _ = official_batch("main")
+    only = matting_loss(output, batch, dict.fromkeys(WEIGHTS, 0) | {"alpha_fusion": 7})
+    assert list(only) == ["alpha_fusion", "total"]
+    assert only["total"].item() == pytest.approx(7 * EXPECTED["main"]["terms"]["alpha_fusion"], rel=1e-6)
+    with pytest.raises(ValueError, match="every loss term has weight 0"):
+        matting_loss(output, batch, dict.fromkeys(WEIGHTS, 0))
+    with pytest.raises(ValueError, match="ce_side1, but the network has no side outputs"):
+        matting_loss(output._replace(sides=()), batch, {"ce_side1": 1})
+    with pytest.raises(ValueError, match="three side outputs .* or none, got 1"):
+        matting_loss(output._replace(sides=output.sides[:1]), batch)
+
+
+def test_messages():
+    square, logits = torch.zeros(1, 1, 4, 4), torch.zeros(1, 3, 4, 4)
+    with pytest.raises(ValueError, match=r"pred \(1, 1, 4, 4\), alpha \(1, 4, 4\)"):
+        alpha_loss(square, square[0])
+    with pytest.raises(ValueError, match=r"mask \(1, 1, 1, 4\)"):
+        laplacian_loss(square, square, mask=square[:, :, :1])
+    with pytest.raises(ValueError, match="trimap reaches 255: looks like 0-255"):
+        segmentation_loss(logits, square + 255)
+    with pytest.raises(ValueError, match=r"trimap must be \(N, 1, H, W\), got \(1, 4, 4\)"):
+        segmentation_loss(logits, square[0])
+    with pytest.raises(ValueError, match=r"logits \(1, 3, 2, 4\) do not fit the trimap, expected \(1, 3, 4, 4\)"):
+        segmentation_loss(logits[:, :, :2], square)
+    with pytest.raises(ValueError, match=r"bg \(1, 3, 2, 4\)"):
+        composition_loss(square, logits, logits, logits[:, :, :2])

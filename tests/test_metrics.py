@@ -9,7 +9,7 @@ import pytest
 from skimage.measure import label
 
 from p3mlib.matte import make_trimap, regions
-from p3mlib.metrics import METRICS, conn, grad, mad, matting_errors, mse, sad
+from p3mlib.metrics import METRICS, UNITS, conn, grad, mad, matting_errors, mse, sad
 
 FOLDER = Path(__file__).parent / "parity" / "metrics"
 CASES = [name for name in json.loads((FOLDER / "expected.json").read_text())["cases"] if (FOLDER / f"{name}_pred.png").exists()]
@@ -39,7 +39,7 @@ def plain_conn(pred, alpha):
             level[(level == -1) & (labels != largest)] = steps[i - 1]
     level[level == -1] = 1
     phi = [1 - (m - level) * (m - level >= alpha.dtype.type(0.15)) for m in (pred, alpha)]
-    return np.abs(phi[0] - phi[1]).sum() / 1000
+    return float(np.abs(phi[0] - phi[1]).sum() / 1000)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -52,7 +52,32 @@ def test_conn_equals_the_definition(seed):
     if seed % 2:
         alpha = cv2.blur(alpha, (5, 5)).reshape(shape).clip(0, 1)
         pred = (alpha + rng.uniform(-0.1, 0.1, shape)).clip(0, 1).astype(kind)
-    assert conn(pred, alpha) == pytest.approx(plain_conn(pred, alpha), rel=1e-5, abs=1e-7)
+    assert conn(pred, alpha) == plain_conn(pred, alpha)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_conn_on_its_thresholds(kind):
+    """Every threshold as numpy writes it, its neighbours in this precision, and the same in decimal digits."""
+    steps = np.arange(0, 1.1, 0.1).astype(kind)
+    values = np.concatenate([steps, np.nextafter(steps, kind(0)), np.nextafter(steps[:-1], kind(1)), (np.arange(11) / 10).astype(kind)])
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        pred, alpha = rng.choice(values, (2, 12, 15))
+        assert conn(pred, alpha) == plain_conn(pred, alpha)
+
+
+def test_conn_when_the_largest_piece_moves():
+    """The wide piece is the body up to 0.4, the opaque one above; of two equal pieces the first in reading order."""
+    pieces = np.zeros((20, 30))
+    pieces[2:12, 2:12], pieces[14:19, 20:28] = 0.5, 1
+    lower = pieces * 0.8
+    assert conn(lower, pieces) == plain_conn(lower, pieces)
+    assert conn(lower, pieces) == pytest.approx(0.04 * 0.2)  # the opaque one is out from the start and differs by 0.2
+    twins = np.zeros((9, 9), np.float32)
+    twins[1:3, 6:8] = twins[5:7, 1:3] = 1
+    first = twins * (np.arange(9) < 4)[:, None]
+    assert conn(first, twins) == plain_conn(first, twins) == pytest.approx(0.004)
+    assert conn(twins, twins * 0.5) == plain_conn(twins, twins * np.float32(0.5))
 
 
 def test_closed_forms():
@@ -66,6 +91,16 @@ def test_closed_forms():
     assert grad(0.2 * ones, 0.7 * ones) == pytest.approx(0, abs=1e-9)
     assert conn(zeros, ones) == 0, "no threshold is reached by both"
     assert set(matting_errors(ones, ones, zeros + 0.5).values()) == {0}
+    assert tuple(UNITS) == METRICS and UNITS["SAD-T"] == "1e3" and UNITS["MAD"] == "1"
+
+
+def test_a_ramp_shifted_by_one_pixel():
+    """A soft edge has the gradient of a Gaussian: two of them, a pixel apart, against the integral."""
+    x = np.arange(-40, 40)
+    near, far = (np.tile(1 / (1 + np.exp(-(x - shift) / 3)), (50, 1)) for shift in (0, 1))
+    fine = np.convolve(np.diff(near[0], prepend=near[0, 0]), np.exp(-(np.arange(-6, 7) ** 2) / 3.92) / np.sqrt(np.pi * 3.92), "same")
+    expected = 50 * np.square(fine[1:] - fine[:-1]).sum() / 10
+    assert grad(far, near) == pytest.approx(expected, rel=0.02)
 
 
 def test_an_island_costs_conn():
@@ -98,6 +133,32 @@ def test_a_trimap_without_unknown_is_defined():
     assert errors["SAD-FG"] == pytest.approx(0.02) and errors["SAD-BG"] == 0
 
 
+def test_a_trimap_that_contradicts_alpha_adds_alphas_own_distance():
+    alpha, trimap = np.full((10, 10), 0.75), np.ones((10, 10))
+    trimap[:, :4] = 0
+    trimap[:, 4] = 0.5
+    errors = matting_errors(alpha, alpha, trimap)
+    assert errors["SAD"] == errors["SAD-FG"] == 0 and errors["SAD-T"] == pytest.approx((40 * 0.75 + 50 * 0.25) / 1000)
+
+
+def test_unknown_may_be_coded_127():
+    rng = np.random.default_rng(3)
+    pred, alpha = rng.random((2, 12, 12))
+    trimap = rng.choice([0, 128, 255], (12, 12))
+    assert matting_errors(pred, alpha, np.where(trimap == 128, 127, trimap)) == matting_errors(pred, alpha, trimap)
+
+
+def test_precision_follows_the_mattes_or_the_argument():
+    rng = np.random.default_rng(5)
+    pred, alpha = rng.integers(0, 6, (2, 40, 40)) * 51 / 255  # 153 / 255 is 0.6
+    single, double = conn(pred.astype(np.float32), alpha.astype(np.float32)), conn(pred, alpha)
+    assert single != double
+    assert matting_errors(pred, alpha, dtype=np.float32)["Conn"] == single
+    assert matting_errors(pred.astype(np.float32), alpha)["Conn"] == conn(pred.astype(np.float32), alpha)
+    with pytest.raises(ValueError, match="dtype must be float32 or float64, got float16"):
+        matting_errors(pred, alpha, dtype=np.float16)
+
+
 def test_half_precision_is_scored_in_single():
     alpha = np.linspace(0, 1, 400, dtype=np.float16).reshape(20, 20)
     assert matting_errors(alpha, alpha.astype(np.float32))["SAD"] == 0
@@ -109,7 +170,7 @@ def test_half_precision_is_scored_in_single():
         (np.zeros((3, 4)), r"got \(3, 4\) and \(4, 4\)"),
         (np.full((4, 4), 200.0), r"pred spans \[200, 200\].*looks like 0-255"),
         (np.full((4, 4), -0.5), r"pred spans \[-0.5, -0.5\], expected \[0, 1\]$"),
-        (np.full((4, 4), np.nan), "pred spans"),
+        (np.full((4, 4), np.nan), r"pred spans \[nan, nan\].*NaN in it"),
         (np.zeros((4, 4, 1)), r"one shape \(H, W\)"),
     ],
 )

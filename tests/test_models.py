@@ -102,7 +102,7 @@ def test_outputs(switches):
 
 def test_every_parameter_gets_a_gradient():
     model = build_model("p3mnet_resnet34", width=0.0625)
-    output = model(torch.randn(2, 3, 64, 64))
+    output = model(torch.randn(2, 3, 64, 64))  # two images: batch norm at 2x2 has eight values to norm
     (output.segmentation.mean() + output.detail.mean() + sum(s.mean() for s in output.sides)).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
@@ -114,6 +114,13 @@ def test_fusion_takes_detail_in_the_transition_only_and_gives_the_segmentation_n
     assert alpha.flatten().tolist() == pytest.approx([0, 0.3, 1])
     alpha.sum().backward()
     assert logits.grad is None and detail.grad.flatten().tolist() == [0, 1, 0]
+
+
+def test_fusion_is_an_argmax_whose_first_maximum_wins():
+    logits = torch.randint(0, 3, (2, 3, 40, 40)).float()  # many ties
+    detail = torch.rand(2, 1, 40, 40)
+    label = logits.argmax(1, keepdim=True)
+    assert torch.equal(fuse(logits, detail), torch.where(label == 1, detail, (label == 2).float()))
 
 
 def test_unpool_last_writer_wins_and_both_paths_agree():

@@ -33,8 +33,11 @@ def fuse(segmentation, detail):
     Returns:
         (N, 1, H, W) in [0, 1].
     """
-    label = segmentation.argmax(dim=1, keepdim=True)
-    return torch.where(label == 1, detail, (label == 2).to(detail.dtype))
+    background, transition, foreground = segmentation.detach().split(1, dim=1)
+    # An argmax whose first maximum wins, several times faster on a CPU.
+    opaque = (foreground > background) & (foreground > transition)
+    unknown = (transition > background) & (transition >= foreground)
+    return torch.where(unknown, detail, opaque.to(detail.dtype))
 
 
 def unpool(x, indices):
