@@ -155,9 +155,8 @@ def _notebooks(arguments):
         except papermill.PapermillExecutionError as error:
             failed.append(name)
             print(f"{name}: cell {error.exec_count} failed: {error.ename}: {error.evalue}", file=sys.stderr)
-    print(
-        f"tables in {paths.tables(arguments.profile)}\nfigures in {paths.figures(arguments.profile)}\nexecuted notebooks in {folder}"
-    )
+    print(f"tables in {paths.tables(arguments.profile)}\nfigures in {paths.figures(arguments.profile)}")
+    print(f"executed notebooks in {folder}")
     return 1 if failed else 0
 
 

@@ -135,9 +135,13 @@ def modules(options):
 
 
 def _beside_paper(frame):
-    printed = paper_values().drop_duplicates(_KEY).set_index(_KEY)["value"]
-    keys = frame[_KEY].fillna("").astype(str)
-    frame["paper"] = [printed.get(tuple(key), "") for key in keys.itertuples(index=False)]
+    """Fill `paper` with the printed value, and `note` with what is known about that value where ours has no note."""
+    printed = paper_values().drop_duplicates(_KEY).set_index(_KEY)
+    keys = [tuple(key) for key in frame[_KEY].fillna("").astype(str).itertuples(index=False)]
+    values, notes = (printed[column].to_dict() for column in ("value", "note"))
+    frame["paper"] = [values.get(key, "") for key in keys]
+    ours = frame["note"].fillna("").astype(str)
+    frame["note"] = [note or (f"paper: {notes[key]}" if notes.get(key) else "") for note, key in zip(ours, keys, strict=True)]
     return frame
 
 

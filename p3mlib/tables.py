@@ -30,7 +30,7 @@ def _lines(methods, leads, columns, summary, paper):
     lines = []
     for method in methods:
         ours = [report.interval_text(summary.get((method, *column)), column[-1]) for column in columns]
-        theirs = [report.number_text(paper.get((method, *column), ""), column[-1]) for column in columns]
+        theirs = [paper.get((method, *column)) or "-" for column in columns]  # as printed
         lines.append([method, *leads(method), "ours", *ours])
         if any(text != "-" for text in theirs):
             lines.append(["", *[""] * len(leads(method)), "paper", *theirs])
@@ -52,11 +52,16 @@ def _data_sentence(profile):
         ]
         return f"Data: {', '.join(named)}; the rest P3M-Synth. Profile {profile}."
     height, width = config.load().profile(profile).data.size
-    return f"Data: P3M-Synth, {height} x {width} px, profile {profile}. The paper's numbers are for P3M-10k: compare order and ratio."
+    data = f"Data: P3M-Synth, {height} x {width} px, profile {profile}."
+    return f"{data} The paper's numbers are for P3M-10k: compare order and ratio."
 
 
 def _size_sentence(scaled):
     return "† SAD at the paper's mean image size (per-image SAD / pixels x 1.72 Mpx); table CSV has both." if scaled else ""
+
+
+def _caption(*sentences):
+    return " ".join(filter(None, sentences))
 
 
 def _notes(results):
@@ -65,6 +70,12 @@ def _notes(results):
         if result.errors is None:
             reasons.setdefault(result.note, set()).add(result.method)
     return tuple(f"{', '.join(sorted(methods))}: {reason}" for reason, methods in reasons.items())
+
+
+def _misprints(frame):
+    wrong = frame[frame["note"].str.startswith("paper: misprint")].drop_duplicates("paper")
+    texts = [f"{row.paper} ({row.metric}, {row.method}) is a {row.note.removeprefix('paper: ')}" for row in wrong.itertuples()]
+    return f"As printed in the paper: {'; '.join(texts)}." if texts else ""
 
 
 def table_1(profile):
@@ -143,18 +154,14 @@ def table_2(profile, progress=True):
     columns = [(dataset, f"-:{domain}", metric) for dataset, domain in table.sets for metric in table.metrics]
     side = config.load().profile(profile).test.traditional_side
     notes = _notes(results)
-    caption = " ".join(
-        filter(
-            None,
-            [
-                "Traditional trimap-based methods; errors in the transition area without the blurred pixels, mean [95% interval over images].",
-                _data_sentence(profile),
-                f"Longer side at most {side} px." if side else "",
-                _size_sentence(scaled),
-                _masks_sentence(profile),
-                " ".join(f"({note})" for note in notes),
-            ],
-        )
+    caption = _caption(
+        "Traditional trimap-based methods; errors in the transition area without the blurred pixels,",
+        "mean [95% interval over images].",
+        _data_sentence(profile),
+        f"Longer side at most {side} px." if side else "",
+        _size_sentence(scaled),
+        _masks_sentence(profile),
+        " ".join(f"({note})" for note in notes),
     )
     lines = _lines(table.methods, lambda _: [], columns, summary, _paper_lookup(frame))
     header = ["Method", "", *_headers(columns, scaled)]
@@ -191,18 +198,15 @@ def table_7(profile, progress=True):
     switches = {row.method: ["✓" if row.options[k] else "" for k in ("tfi", "sbfi", "dbfi")] for row in rows}
     lines = _lines([*report.REFERENCES, *switches], lambda m: switches.get(m, [""] * 3), columns, summary, _paper_lookup(frame))
     notes = _notes(results)
-    caption = " ".join(
-        filter(
-            None,
-            [
-                f"Ablation of the integration modules; whole image, mean over seeds {', '.join(map(str, scale.seeds))} [95% interval over images]. Params (M) at width 1; trained at width {scale.train.width:g},",
-                f"{scale.train.epochs} epochs. Tested with {scale.test}.",
-                _data_sentence(profile),
-                _size_sentence(scaled),
-                "The first two rows are references that never look at the image.",
-                " ".join(f"({note})" for note in notes),
-            ],
-        )
+    caption = _caption(
+        "Ablation of the integration modules; whole image,",
+        f"mean over seeds {', '.join(map(str, scale.seeds))} [95% interval over images].",
+        f"Params (M) at width 1; trained at width {scale.train.width:g}, {scale.train.epochs} epochs. Tested with {scale.test}.",
+        _data_sentence(profile),
+        _size_sentence(scaled),
+        "The first two rows are references that never look at the image.",
+        _misprints(frame),
+        " ".join(f"({note})" for note in notes),
     )
     header = ["Model", "TFI", "sBFI", "dBFI", "", "Params (M)", *_headers(columns[1:], scaled)]
     return Printed(frame, report.write(7, profile, frame, header, lines, caption), summary, notes)

@@ -72,9 +72,7 @@ def test_an_item_holds_everything_there_is(p3m):
     assert set(item) == {"name", "image", "alpha", "facemask", "fg", "bg"} and item["name"] == "p_a"
     for part in ("image", "fg", "bg"):
         assert (
-            item[part].shape == (*SIZE, 3)
-            and item[part].dtype == np.float32
-            and 0 <= item[part].min() <= item[part].max() <= 1
+            item[part].shape == (*SIZE, 3) and item[part].dtype == np.float32 and 0 <= item[part].min() <= item[part].max() <= 1
         )
     assert item["alpha"].shape == SIZE and item["alpha"].dtype == np.float32 and item["facemask"].dtype == bool
     assert train.has("fg") and not train.has("trimap") and not train.synthetic
@@ -117,11 +115,7 @@ def test_png_images_hidden_files_and_strangers(p3m):
 def test_fingerprint_follows_the_files(p3m):
     before = open_dataset("train", p3m)
     whole, images = fingerprint(p3m, "train"), before.fingerprint()
-    assert (
-        before.fingerprint()
-        == open_dataset("train", p3m).fingerprint()
-        != open_dataset("train", p3m, "N").fingerprint()
-    )
+    assert before.fingerprint() == open_dataset("train", p3m).fingerprint() != open_dataset("train", p3m, "N").fingerprint()
     assert before.fingerprint() != before.subset(2).fingerprint() and whole != fingerprint(p3m, "P3M-500-P")
     shutil.copytree(p3m, p3m.parent / "copy")
     assert fingerprint(p3m.parent / "copy", "train") == whole  # wherever it lies
@@ -146,11 +140,7 @@ def test_a_wrong_root_says_what_was_expected_and_how_to_get_it(tmp_path):
         open_dataset("P3M-500-P", tmp_path / "nowhere")
     message = str(caught.value)
     assert str(tmp_path / "nowhere") in message and "there is no such folder" in message
-    assert (
-        message.count(" missing") == 2
-        and "validation/P3M-500-P/blurred_image/" in message
-        and "Did you mean" not in message
-    )
+    assert message.count(" missing") == 2 and "validation/P3M-500-P/blurred_image/" in message and "Did you mean" not in message
     for hint in ("release agreement", "JizhiziLi/P3M", "ViTAE-Transformer/P3M-Net", "python -m p3mlib synth DIR"):
         assert hint in message
     with pytest.raises(MissingData, match="yucornetto/MGMatting"):

@@ -39,9 +39,7 @@ def test_jpeg_is_close_and_full_chroma(tmp_path):
 def test_masks_and_trimaps(tmp_path):
     mask = RNG.random((9, 11)) > 0.5
     io.write_image(tmp_path / "mask.png", mask)
-    assert (
-        np.array_equal(io.read_mask(tmp_path / "mask.png"), mask) and io.read_mask(tmp_path / "mask.png").dtype == bool
-    )
+    assert np.array_equal(io.read_mask(tmp_path / "mask.png"), mask) and io.read_mask(tmp_path / "mask.png").dtype == bool
     trimap = RNG.choice([0, 0.5, 1], (9, 11)).astype(np.float32)
     io.write_image(tmp_path / "trimap.png", trimap)
     assert np.array_equal(np.unique(np.asarray(Image.open(tmp_path / "trimap.png"))), [0, 128, 255])

@@ -8,7 +8,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from p3mlib.losses import WEIGHTS, _blur, _blur_factors, alpha_loss, composition_loss, laplacian_loss, matting_loss, segmentation_loss, transition_mask
+from p3mlib.losses import (
+    WEIGHTS,
+    _blur,
+    _blur_factors,
+    alpha_loss,
+    composition_loss,
+    laplacian_loss,
+    matting_loss,
+    segmentation_loss,
+    transition_mask,
+)
 from p3mlib.models import MattingOutput
 
 FOLDER = Path(__file__).parent / "parity" / "losses"
@@ -130,7 +140,9 @@ def test_closed_forms():
     image = torch.rand(1, 3, 8, 8)
     assert composition_loss(torch.rand(1, 1, 8, 8), image, image, image).item() == pytest.approx(3e-6, rel=0.5)
     expected = (0.5 / STD).sum().item()
-    assert composition_loss(ones[:1, :, :8, :8], image * 0, image * 0 + 0.5, image * 0).item() == pytest.approx(expected, rel=1e-5)
+    assert composition_loss(ones[:1, :, :8, :8], image * 0, image * 0 + 0.5, image * 0).item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_segmentation_labels():

@@ -59,7 +59,9 @@ def test_conn_equals_the_definition(seed):
 def test_conn_on_its_thresholds(kind):
     """Every threshold as numpy writes it, its neighbours in this precision, and the same in decimal digits."""
     steps = np.arange(0, 1.1, 0.1).astype(kind)
-    values = np.concatenate([steps, np.nextafter(steps, kind(0)), np.nextafter(steps[:-1], kind(1)), (np.arange(11) / 10).astype(kind)])
+    values = np.concatenate(
+        [steps, np.nextafter(steps, kind(0)), np.nextafter(steps[:-1], kind(1)), (np.arange(11) / 10).astype(kind)]
+    )
     rng = np.random.default_rng(1)
     for _ in range(20):
         pred, alpha = rng.choice(values, (2, 12, 15))
@@ -98,7 +100,9 @@ def test_a_ramp_shifted_by_one_pixel():
     """A soft edge has the gradient of a Gaussian: two of them, a pixel apart, against the integral."""
     x = np.arange(-40, 40)
     near, far = (np.tile(1 / (1 + np.exp(-(x - shift) / 3)), (50, 1)) for shift in (0, 1))
-    fine = np.convolve(np.diff(near[0], prepend=near[0, 0]), np.exp(-(np.arange(-6, 7) ** 2) / 3.92) / np.sqrt(np.pi * 3.92), "same")
+    fine = np.convolve(
+        np.diff(near[0], prepend=near[0, 0]), np.exp(-(np.arange(-6, 7) ** 2) / 3.92) / np.sqrt(np.pi * 3.92), "same"
+    )
     expected = 50 * np.square(fine[1:] - fine[:-1]).sum() / 10
     assert grad(far, near) == pytest.approx(expected, rel=0.02)
 

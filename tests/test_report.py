@@ -55,7 +55,14 @@ def test_summary_averages_seeds_image_by_image():
 
 @pytest.mark.parametrize(
     ("value", "metric", "text"),
-    [(8.729, "SAD", "8.73"), (0.00261, "MSE", "0.0026"), (1.2, "SAD-FG", "1.20"), (float("nan"), "SAD", "-"), (None, "SAD", "-"), ("", "SAD", "-")],
+    [
+        (8.729, "SAD", "8.73"),
+        (0.00261, "MSE", "0.0026"),
+        (1.2, "SAD-FG", "1.20"),
+        (float("nan"), "SAD", "-"),
+        (None, "SAD", "-"),
+        ("", "SAD", "-"),
+    ],
 )
 def test_numbers_have_the_papers_decimals(value, metric, text):
     assert report.number_text(value, metric) == text

@@ -28,7 +28,11 @@ def experiment(name="p3mnet_r34", **train):
 def test_a_run_holds_everything_and_is_not_done_again(home, monkeypatch):
     run = runs.get(experiment(), SETS, progress=False)
     record = run.record
-    assert record["images"] == 16 and record["training"]["seed"] == 0 and record["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert (
+        record["images"] == 16
+        and record["training"]["seed"] == 0
+        and record["versions"]["torch"] == torch.__version__.split("+")[0]
+    )
     assert set(record["evaluations"]) == {"P3M-500-P.B", "P3M-500-NP.N"}
     assert len(run.training_log()) == 2 and run.training_log()["total"].notna().all()
     assert len(run.per_image("P3M-500-P", "B")) == 4
@@ -68,7 +72,7 @@ def test_another_way_of_testing_scores_again_without_training(home, monkeypatch)
 def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(home, monkeypatch):
     """A real SIGKILL after the first epochs, then the same command again."""
     epochs = 8
-    spec = f"from dataclasses import replace; from p3mlib import config, runs; e = config.load().experiment('basic', 'smoke'); "
+    spec = "from dataclasses import replace; from p3mlib import config, runs; e = config.load().experiment('basic', 'smoke'); "
     spec += f"e = replace(e, profile=replace(e.profile, train=replace(e.profile.train, epochs={epochs}))); runs.get(e, [], progress=False)"
 
     def start(folder):
@@ -142,4 +146,8 @@ def test_untrained_methods_are_cached_too(home, monkeypatch):
 
 def test_run_json_is_readable(home):
     run = runs.get(experiment("basic"), [], progress=False)
-    assert json.loads((run.folder / "run.json").read_text())["training"]["options"] == {"tfi": False, "sbfi": False, "dbfi": False}
+    assert json.loads((run.folder / "run.json").read_text())["training"]["options"] == {
+        "tfi": False,
+        "sbfi": False,
+        "dbfi": False,
+    }

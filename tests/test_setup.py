@@ -71,7 +71,9 @@ def test_imports_go_downward():
 
 
 def test_papermill_is_imported_by_the_command_line_only():
-    users = [p.name for p in (ROOT / "p3mlib").rglob("*.py") if "papermill" in p.read_text() and "import papermill" in p.read_text()]
+    users = [
+        p.name for p in (ROOT / "p3mlib").rglob("*.py") if "papermill" in p.read_text() and "import papermill" in p.read_text()
+    ]
     assert users == ["__main__.py"]
 
 

@@ -55,9 +55,7 @@ def write(root, counts=COUNTS, size=SIZE, seed=0, **options):
 
 
 def contents(root):
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(Path(root).rglob("*")) if path.is_file()
-    }
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(Path(root).rglob("*")) if path.is_file()}
 
 
 def test_the_layouts_read_like_the_real_ones(tmp_path, drawn):
@@ -67,9 +65,7 @@ def test_the_layouts_read_like_the_real_ones(tmp_path, drawn):
         portraits = datasets.open_dataset(name, root / "P3M-10k", domain)
         assert len(portraits) == COUNTS[name] and portraits.synthetic and portraits.names[0] == "p_00000"
         assert portraits[0]["image"].shape == (*SIZE, 3) and portraits.has("facemask")
-        assert portraits.has("fg") == portraits.has("bg") == (name == "train") and portraits.has("trimap") == (
-            name != "train"
-        )
+        assert portraits.has("fg") == portraits.has("bg") == (name == "train") and portraits.has("trimap") == (name != "train")
     rwp = datasets.open_dataset("RWP", root / "RealWorldPortrait-636", "N")
     assert len(rwp) == 2 and rwp.has("trimap") and rwp.synthetic
     faces = datasets.open_faces(root / "CelebAMask-HQ")
@@ -197,9 +193,7 @@ def test_foreign_images_are_never_touched(tmp_path, drawn):
 
 def test_single_data_sets(tmp_path, drawn):
     options = {"size": SIZE, "seed": 0, "jobs": 1, "progress": False}
-    dataset.write_p3m(
-        tmp_path / "p3m", {name: COUNTS[name] for name in ("train", "P3M-500-P", "P3M-500-NP")}, **options
-    )
+    dataset.write_p3m(tmp_path / "p3m", {name: COUNTS[name] for name in ("train", "P3M-500-P", "P3M-500-NP")}, **options)
     dataset.write_rwp(tmp_path / "rwp", 2, **options)
     dataset.write_celeba(tmp_path / "celeba", 3, **options)
     whole = write(tmp_path / "all")

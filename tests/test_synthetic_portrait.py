@@ -24,7 +24,11 @@ def test_the_image_is_exactly_the_composite(portraits):
 
 def test_shapes_ranges_and_kinds(portraits):
     for portrait in portraits:
-        assert portrait.alpha.shape == (160, 128) and portrait.image.shape == portrait.fg.shape == portrait.bg.shape == (160, 128, 3)
+        assert portrait.alpha.shape == (160, 128) and portrait.image.shape == portrait.fg.shape == portrait.bg.shape == (
+            160,
+            128,
+            3,
+        )
         for array in (portrait.image, portrait.alpha, portrait.fg, portrait.bg, photograph(portrait, 1)):
             assert array.dtype == np.float32 and array.min() >= 0 and array.max() <= 1
         assert all(mask.dtype == bool and mask.any() for mask in portrait.parts.values())
@@ -85,7 +89,9 @@ def test_landmarks_lie_on_what_is_drawn():
                 rows, columns = np.nonzero(portrait.parts[part])
                 assert np.hypot(*(portrait.landmarks[list(indices)].mean(0) - (columns.mean(), rows.mean()))) < 4
                 found += 1
-        assert portrait.landmarks[8, 1] > portrait.landmarks[30, 1] > portrait.landmarks[27, 1] > portrait.landmarks[19:24, 1].min()
+        assert (
+            portrait.landmarks[8, 1] > portrait.landmarks[30, 1] > portrait.landmarks[27, 1] > portrait.landmarks[19:24, 1].min()
+        )
         if abs(portrait.attributes["yaw"]) < 25:
             assert portrait.landmarks[0, 0] < portrait.landmarks[30, 0] < portrait.landmarks[16, 0]
     assert found > 30

@@ -25,9 +25,8 @@ def torso(scene, rng):
     width = (1.72 if scene["masculine"] else 1.48) * _narrowing(scene) * rng.normal(1, 0.05)
     drop, lean = rng.normal(1.62, 0.06), rng.normal(0, 0.04)
     neck = 0.42 if scene["masculine"] else 0.36
-    half = [(neck, 1.22), (neck + 0.22, 1.34), (width * 0.72, drop - 0.12), (width * 0.95, drop + 0.12), (width * 1.04, drop + 0.75),
-            (width * 1.10, drop + 1.9), (width * 1.16, 9.0)]  # fmt: skip
-    right = np.array(half)
+    shoulder = [(width * 0.72, drop - 0.12), (width * 0.95, drop + 0.12), (width * 1.04, drop + 0.75)]
+    right = np.array([(neck, 1.22), (neck + 0.22, 1.34), *shoulder, (width * 1.10, drop + 1.9), (width * 1.16, 9.0)])
     left = right[::-1] * (-1, 1)
     middle = np.array([(-0.2, 1.32), (0.2, 1.32)])
     return spline(np.concatenate([right, left, middle]) + (lean, 0), 5, closed=True)

@@ -223,7 +223,7 @@ def _lookup(grid, azimuth, elevation):
 
 
 def _trace(radius, start, ray):
-    """March every ray to the surface; returns points (h, w, 3), gap to the surface (h, w) at the closest approach, hits (h, w)."""
+    """March every ray to the surface; returns points (h, w, 3), the smallest gap and whether it hits (h, w)."""
     nearest = -(start @ ray)  # parameter of the point closest to the origin
     offset2 = (start * start).sum(-1) - nearest**2
     reach = np.sqrt(np.maximum((1.01 * radius.max()) ** 2 - offset2, 0))

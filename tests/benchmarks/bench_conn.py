@@ -1,6 +1,6 @@
 """How much faster `conn` is than a plain implementation, on a matte with hair. By hand, from the repository's root:
 
-    python tests/benchmarks/bench_conn.py [HEIGHT WIDTH]
+python tests/benchmarks/bench_conn.py [HEIGHT WIDTH]
 """
 
 import sys
