@@ -1,5 +1,8 @@
 """Shared fixtures: nothing that a test writes lands in the checkout."""
 
+import os
+from pathlib import Path
+
 import matplotlib
 import pytest
 import torch
@@ -7,6 +10,17 @@ import torch
 from p3mlib import config
 
 matplotlib.use("Agg")
+
+
+SAMPLE = Path(os.environ.get("P3M_SAMPLE", Path(__file__).parents[2] / "shared" / "p3m_sample" / "P3M-10k"))
+
+
+@pytest.fixture
+def real_sample():
+    """Folder of a few real P3M portraits in the released layout; the test is skipped where there are none."""
+    if not SAMPLE.is_dir():
+        pytest.skip("no real P3M portraits here; name their folder in P3M_SAMPLE")
+    return SAMPLE
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,6 @@
 """The command line, called as a user calls it."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +8,6 @@ from PIL import Image
 
 from p3mlib import io
 from p3mlib.__main__ import main
-
-SAMPLE = Path(os.environ.get("P3M_SAMPLE", Path(__file__).parent.parent.parent / "shared" / "p3m_sample" / "P3M-10k"))
-needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason="no real P3M portraits here; name their folder in P3M_SAMPLE")
 
 
 @pytest.fixture
@@ -65,9 +60,8 @@ def test_predict_writes_alpha_and_cutout_and_goes_on_past_a_damaged_file(weights
     assert cutout.mode == "RGBA" and cutout.size == (90, 50)
 
 
-@needs_sample
-def test_predict_runs_on_real_portraits(weights, tmp_path):
-    folder = SAMPLE / "validation" / "P3M-500-P" / "blurred_image"
+def test_predict_runs_on_real_portraits(weights, tmp_path, real_sample):
+    folder = real_sample / "validation" / "P3M-500-P" / "blurred_image"
     assert main(["predict", str(folder), "--weights", str(weights), "-o", str(tmp_path / "out")]) == 0
     assert len(list((tmp_path / "out").glob("*_alpha.png"))) == 3
 

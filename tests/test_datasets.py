@@ -1,8 +1,6 @@
 """The readers of the released layouts, their messages, and verification."""
 
-import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from p3mlib.verify import KINDS, verify
 
 RNG = np.random.default_rng(0)
 SIZE = (48, 40)
-SAMPLE = Path(os.environ.get("P3M_SAMPLE", Path(__file__).parents[1].parent / "shared/p3m_sample/P3M-10k"))
 
 
 def layers():
@@ -294,13 +291,12 @@ def test_verify_needs_a_data_set(tmp_path):
         verify(tmp_path / "nowhere")
 
 
-@pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"the real sample is not at {SAMPLE}; set P3M_SAMPLE")
-def test_the_real_sample():
-    assert verify(SAMPLE, progress=False) == []
-    blurred, normal = open_dataset("P3M-500-P", SAMPLE, "B"), open_dataset("P3M-500-NP", SAMPLE, "N")
+def test_the_real_sample(real_sample):
+    assert verify(real_sample, progress=False) == []
+    blurred, normal = open_dataset("P3M-500-P", real_sample, "B"), open_dataset("P3M-500-NP", real_sample, "N")
     assert len(blurred) == 3 and len(normal) == 4 and blurred.has("trimap") and not blurred.has("facemask")
-    assert not datasets.is_synthetic(SAMPLE)
+    assert not datasets.is_synthetic(real_sample)
     item = blurred[0]
     assert item["image"].shape[:2] == item["alpha"].shape == item["trimap"].shape and item["image"].size / 3 > 1e6
     with pytest.raises(MissingData, match="never published"):
-        open_dataset("P3M-500-P", SAMPLE, "N")
+        open_dataset("P3M-500-P", real_sample, "N")

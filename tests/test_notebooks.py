@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -36,6 +37,20 @@ def test_a_failing_notebook_is_named(home, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("p3mlib.paths.notebooks", lambda: tmp_path / "nb")
     assert main(["notebooks", "--profile", "smoke"]) == 1
     assert "00_broken: cell 1 failed: ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_table_2_from_real_portraits(home, monkeypatch, real_sample):
+    monkeypatch.setenv("P3M_ROOT", str(real_sample))
+    assert main(["notebooks", "03_trimap_traditional", "06_p3mnet_ablation", "--profile", "smoke"]) == 0
+    table = pd.read_csv(home / "tables" / "smoke-real" / "table_2.csv").set_index(["method", "dataset", "setting", "metric"])
+    blurred, normal = table.loc["Closed", "P3M-500-P", "-:B", "SAD"], table.loc["Closed", "P3M-500-NP", "-:N", "SAD"]
+    assert blurred["images"] == 3 and normal["images"] == 4 and blurred["value"] > 0
+    unpublished = table.loc["Closed", "P3M-500-P", "-:N", "SAD"]
+    assert pd.isna(unpublished["value"]) and "no P3M-10k data" in unpublished["note"]
+    ablation = pd.read_csv(home / "tables" / "smoke-real" / "table_7.csv")
+    trained = ablation[(ablation["metric"] == "SAD") & (ablation["method"] == "BASIC")]
+    assert trained["value"].isna().all() and trained["paper"].notna().all(), "nothing to train on: '-' beside the paper's"
+    assert not (home / "tables" / "smoke").exists()
 
 
 def nbval(folder, name, outputs):
