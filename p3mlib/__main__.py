@@ -150,7 +150,12 @@ def _notebooks(arguments):
     for name in names:
         try:
             papermill.execute_notebook(
-                available[name], folder / f"{name}.ipynb", {"PROFILE": arguments.profile}, cwd=paths.notebooks()
+                available[name],
+                folder / f"{name}.ipynb",
+                {"PROFILE": arguments.profile},
+                cwd=paths.notebooks(),
+                kernel_name="python3",
+                language="python",
             )
         except papermill.PapermillExecutionError as error:
             failed.append(name)

@@ -52,18 +52,20 @@ def save(figure, name, profile):
 
 
 def png_bytes(figure, limit=PNG_BYTES):
-    """The figure as PNG of at most `limit` bytes, without metadata: colours are reduced to 256 and then resolution falls.
+    """The figure as PNG of at most `limit` bytes, without metadata.
+
+    Where it is too large, resolution falls, and at each resolution 256 dithered colours are tried before the next.
 
     Raises:
         ValueError: even 60 dpi is too large.
     """
     for dpi in (220, 180, 150, 120, 100, 80, 60):
-        full = io.BytesIO()
+        full, small = io.BytesIO(), io.BytesIO()
         figure.savefig(full, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.03, metadata={"Software": None})
         if full.tell() <= limit:
             return full.getvalue()
-        small = io.BytesIO()
-        Image.open(full).convert("RGB").quantize(256).save(small, format="PNG", optimize=True)
+        picture = Image.open(full).convert("RGB")
+        picture.quantize(palette=picture.quantize(256), dither=Image.Dither.FLOYDSTEINBERG).save(small, "PNG", optimize=True)
         if small.tell() <= limit:
             return small.getvalue()
     raise ValueError(f"{small.tell()} bytes at {dpi} dpi; make the figure smaller than {limit} bytes")

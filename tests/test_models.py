@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from p3mlib.models import build_model, count_parameters, list_models, load_official
-from p3mlib.models.p3mnet import _unpool_in_order, fuse, unpool
+from p3mlib.models.p3mnet import fuse, unpool
 
 NETWORK = Path(__file__).parent / "parity" / "network"
 COUNTS = {
@@ -123,15 +123,25 @@ def test_fusion_is_an_argmax_whose_first_maximum_wins():
     assert torch.equal(fuse(logits, detail), torch.where(label == 1, detail, (label == 2).float()))
 
 
-def test_unpool_last_writer_wins_and_both_paths_agree():
-    values = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
-    indices = torch.tensor([[[[5, 5], [0, 5]]]])
-    plane = torch.zeros(16)
-    plane[5], plane[0] = 4, 3
-    assert torch.equal(unpool(values, indices).flatten(), plane)
-    x = torch.randn(2, 3, 8, 10)
-    pooled, where = torch.nn.functional.max_pool2d(x, 3, 2, 1, return_indices=True)
-    assert torch.equal(_unpool_in_order(pooled, where), unpool(pooled, where))
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_unpool_lets_the_last_window_win_on_any_number_of_threads(threads, layout):
+    generator = torch.Generator().manual_seed(0)
+    pooled, indices = torch.nn.functional.max_pool2d(
+        torch.randn(1, 3, 64, 80, generator=generator), 3, 2, 1, return_indices=True
+    )
+    values = torch.randn(pooled.shape, generator=generator)
+    expected = torch.zeros(3, 64 * 80)
+    for plane, channel in enumerate(expected):
+        for position, value in zip(indices[0, plane].flatten().tolist(), values[0, plane].flatten(), strict=True):
+            channel[position] = value
+    assert indices[0, 0].unique().numel() < 0.9 * indices[0, 0].numel(), "many windows share a position"
+    torch.set_num_threads(threads)
+    x = values.to(memory_format=layout).requires_grad_()
+    result = unpool(x, indices.to(memory_format=layout))
+    assert torch.equal(result.flatten(2)[0], expected)
+    result.backward(torch.arange(result.numel()).view(result.shape).float())
+    assert torch.equal(x.grad, indices + torch.arange(3).view(3, 1, 1) * 64 * 80.0), "each window, the gradient of its position"
 
 
 def test_messages():

@@ -58,7 +58,8 @@ def nbval(folder, name, outputs):
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
     tagged = [cell for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]
     assert len(tagged) == len(outputs), "tests/notebook_outputs.json and the tagged cells differ"
-    for cell, text in zip(tagged, outputs, strict=True):
+    for number, (cell, text) in enumerate(zip(tagged, outputs, strict=True), 1):
+        cell.execution_count = number  # nbval takes a cell without one as never run
         cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):

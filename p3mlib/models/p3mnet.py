@@ -40,32 +40,44 @@ def fuse(segmentation, detail):
     return torch.where(unknown, detail, opaque.to(detail.dtype))
 
 
-def unpool(x, indices):
-    """Undo a 2x pooling: values return to where they came from, zero elsewhere.
+@torch.library.custom_op("p3mlib::max_unpool2d", mutates_args=())
+def unpool(x: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+    """Undo a 2x max-pooling: values return to where they came from, zero elsewhere.
 
-    Overlapping 3x3 windows can name one position several times. The last one in row-major order wins, as in the
-    official code on a CPU; where PyTorch leaves the order open (other devices) the winner is chosen first.
+    Overlapping 3x3 windows often name one position several times. The last of them in row-major order wins, as in the
+    official code on one CPU thread; PyTorch's kernel alone leaves the winner to chance on many threads and on other devices.
+    As in the official code, every window gets the gradient of its position.
 
     Args:
-        x: (N, C, h, w). indices: (N, C, h, w) int64, positions in the (2h, 2w) plane.
+        x: (N, C, h, w). indices: (N, C, h, w) int64, positions in the (2h, 2w) plane, from windows of 2x2 or 3x3 at stride 2.
     Returns:
         (N, C, 2h, 2w).
     """
-    if x.device.type == "cpu":
-        return F.max_unpool2d(x.contiguous(), indices.contiguous(), 2, 2)
-    return _unpool_in_order(x, indices)
+    x, indices = x.contiguous(), indices.contiguous()
+    winner = x.clone()
+    # Windows that share a position are neighbours. Whoever writes last, all of them now write the same value.
+    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        here = (..., slice(0, x.shape[-2] - down), slice(max(0, -right), x.shape[-1] - max(0, right)))
+        later = (..., slice(down, None), slice(max(0, right), x.shape[-1] + min(0, right)))
+        torch.where(indices[later] == indices[here], x[later], winner[here], out=winner[here])
+    return F.max_unpool2d(winner, indices, 2, 2)
 
 
-def _unpool_in_order(x, indices):
-    """`unpool` without relying on the order in which a kernel writes."""
-    n, c, h, w = x.shape
-    order = torch.arange(h * w, device=x.device).expand(n, c, -1)
-    target = indices.flatten(2)
-    last = torch.zeros(n, c, 4 * h * w, dtype=torch.int64, device=x.device)
-    last.scatter_reduce_(2, target, order, "amax", include_self=True)
-    wins = last.gather(2, target) == order
-    plane = x.new_zeros(n, c, 4 * h * w).scatter_add(2, target, x.flatten(2) * wins)
-    return plane.view(n, c, 2 * h, 2 * w)
+@unpool.register_fake
+def _(x, indices):
+    return x.new_empty(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
+
+
+def _save_indices(ctx, inputs, output):
+    ctx.save_for_backward(inputs[1])
+
+
+def _gradient_of_unpool(ctx, gradient):
+    (indices,) = ctx.saved_tensors
+    return gradient.flatten(2).gather(2, indices.flatten(2)).view(indices.shape), None
+
+
+unpool.register_autograd(_gradient_of_unpool, setup_context=_save_indices)
 
 
 def _convs(*channels):

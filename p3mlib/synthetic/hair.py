@@ -122,10 +122,9 @@ class Hair:
                 end = root + (self.wind + self.rng.normal(0, 0.07), self.length * self.rng.uniform(0.75, 1.05))
                 self._strand(layer, view, root, end, self.rng.uniform(0.6, 1.2), 1.0, 0.035)
 
-    def draw_flyaways(self, layer, view, mask):
-        """Draw single strands that leave the hair seen so far, `mask` (H, W) bool, and cross the background, premultiplied."""
-        edge = mask & ~cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(bool)
-        rows, columns = np.nonzero(edge)
+    def draw_flyaways(self, layer, view, outline):
+        """Draw single strands that leave the hair at `outline` (H, W) bool and cross the background, premultiplied."""
+        rows, columns = np.nonzero(outline)
         if not len(rows):
             return
         points = (np.stack([columns, rows], -1) - view.centre) / view.unit

@@ -178,11 +178,12 @@ class Head:
 
         Args:
             view: the `View` of the picture.
-            samples: rays across the window at most (fewer on a canvas that shows less).
+            samples: rays across the window, more for a large picture and fewer on a canvas that shows less.
         """
         centre = self.to_camera(np.zeros(3))
         farthest = float(self.radius.max()) * float(self.size.max())
         half = np.full(2, max(1.14, 1.03 * farthest))
+        samples = np.clip(1.6 * half[0] * view.unit, samples, 4 * samples)  # a large picture shows finer steps
         step = max(2 * half[0] / samples, 1 / (view.unit * view.oversampling))
         left, top = centre[:2] - half
         x, y = np.meshgrid(np.arange(left, centre[0] + half[0], step), np.arange(top, centre[1] + half[1], step))

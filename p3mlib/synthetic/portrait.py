@@ -91,8 +91,9 @@ def _paint_person(stack, view, head, scene, rng):
     if scene["hat"] != "none":
         _paint_hat(stack, view, head, scene)
     _paint(stack, view, "hair", *((hair.draw_curtain, hair.draw_knot) if away else (hair.draw_locks,)))
-    hairy = stack.parts.get("hair", np.zeros((view.height, view.width), bool))
-    _paint(stack, view, "hair", lambda layer, v: hair.draw_flyaways(layer, v, hairy))
+    outside = cv2.dilate((stack.coverage < 0.5).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    outline = stack.parts.get("hair", False) & outside
+    _paint(stack, view, "hair", lambda layer, v: hair.draw_flyaways(layer, v, outline))
 
 
 def _paint(stack, view, part, *draws):
