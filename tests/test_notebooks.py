@@ -36,7 +36,7 @@ def test_a_failing_notebook_is_named(home, tmp_path, monkeypatch, capsys):
     nbformat.write(notebook, tmp_path / "nb" / "00_broken.ipynb")
     monkeypatch.setattr("p3mlib.paths.notebooks", lambda: tmp_path / "nb")
     assert main(["notebooks", "--profile", "smoke"]) == 1
-    assert "00_broken: cell 1 failed: ZeroDivisionError" in capsys.readouterr().err
+    assert "00_broken: cell 2 failed: ZeroDivisionError" in capsys.readouterr().err  # after the injected parameters
 
 
 def test_table_2_from_real_portraits(home, monkeypatch, real_sample):
