@@ -5,6 +5,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# glibc then keeps the memory of large tensors instead of giving it back after every operation: 5-9% of a training on a CPU.
+export MALLOC_MMAP_MAX_ := 0
+export MALLOC_TRIM_THRESHOLD_ := 4294967296
+export MALLOC_TOP_PAD_ := 268435456
 
 .PHONY: paper test lab setup clean help
 

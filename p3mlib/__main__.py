@@ -1,9 +1,15 @@
-"""The command line: `python -m p3mlib list | synth | verify | train | predict | notebooks`."""
+"""The command line: `python -m p3mlib list | synth | verify | train | predict | bench | export | notebooks`."""
 
 import argparse
+import json
+import logging
+import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+
+from tqdm import tqdm
 
 # Set before torch and OpenMP start: spinning threads of one process starve the others on few cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -54,6 +60,16 @@ def _parser():
     sub.add_argument("-o", "--output", type=Path, required=True)
     sub.add_argument("--strategy", choices=("resize", "hybrid"))
     sub.add_argument("--ratio", type=float, help="network's input side over the image's; default: 512 px on the longer side")
+    sub = command("bench", _bench, "time networks and measure their memory, side by side in one run")
+    sub.add_argument("models", nargs="*", help="default: all")
+    sub.add_argument("--size", type=int, default=512, help="side of the image in pixels")
+    sub.add_argument("--rounds", type=int, default=7)
+    sub.add_argument("--compile", action="store_true", help="torch.compile too, which takes minutes and needs a C++ compiler")
+    sub.add_argument("--json", action="store_true")
+    sub = command("export", _export, "write a network as ONNX")
+    sub.add_argument("model", help="folder of weights, model.safetensors, id on the hub; or a network's name with --official")
+    sub.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    sub.add_argument("--official", type=Path, metavar="CHECKPOINT", help="released weights of the network that is named")
     sub = command("notebooks", _notebooks, "execute the notebooks with papermill: tables, figures, executed copies")
     sub.add_argument("names", nargs="*", help="default: all, in order")
     sub.add_argument("--profile", default="laptop")
@@ -130,10 +146,36 @@ def _predict(arguments):
     return 1 if damaged else 0
 
 
-def _notebooks(arguments):
-    import papermill
+def _bench(arguments):
+    import pandas as pd
 
+    from p3mlib import bench, models
+
+    if arguments.size < 32 or arguments.size % 32:
+        raise ValueError(f"--size {arguments.size}: a positive multiple of 32")
+    names = arguments.models or models.list_models()
+    rows = bench.bench(names, arguments.size, arguments.rounds, compiled=arguments.compile)
+    frame = pd.DataFrame(rows)
+    print(json.dumps(rows, indent=1) if arguments.json else frame.to_string(index=False, float_format="{:.3f}".format))
+
+
+def _export(arguments):
+    from p3mlib import models
+    from p3mlib.export import export
+
+    if arguments.official:
+        model = models.load_official(models.build_model(arguments.model), arguments.official)
+    elif arguments.model in models.list_models():
+        raise ValueError(f"{arguments.model} has no weights of its own: pass a folder of weights, or add --official CHECKPOINT")
+    else:
+        model = models.from_pretrained(arguments.model)
+    export(model.eval(), arguments.output)
+    print(f"{arguments.output}: input image (1, 3, H, W), H and W multiples of 32 from 64 to 2048")
+
+
+def _notebooks(arguments):
     from p3mlib import config, paths, runs
+    from p3mlib.__main__ import _execute  # workers find it by this name; `__main__` is not imported by them
 
     grid = config.load()
     grid.profile(arguments.profile)
@@ -146,23 +188,37 @@ def _notebooks(arguments):
     _fill(grid, names, arguments)
     folder = paths.build() / "notebooks" / paths.tables(arguments.profile).name
     folder.mkdir(parents=True, exist_ok=True)
-    failed = []
-    for name in names:
-        try:
-            papermill.execute_notebook(
-                available[name],
-                folder / f"{name}.ipynb",
-                {"PROFILE": arguments.profile},
-                cwd=paths.notebooks(),
-                kernel_name="python3",
-                language="python",
-            )
-        except papermill.PapermillExecutionError as error:
-            failed.append(name)
-            print(f"{name}: cell {error.exec_count} failed: {error.ename}: {error.evalue}", file=sys.stderr)
+    tasks = {name: (available[name], folder / f"{name}.ipynb", arguments.profile, paths.notebooks()) for name in names}
+    together = [name for name in names if name not in grid.alone]
+    failures = {}
+    with tqdm(total=len(names), desc="notebooks", unit="notebook") as bar:
+        for group, jobs in ((together, min(2, os.cpu_count() or 1)), ([name for name in names if name in grid.alone], 1)):
+            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+                futures = {pool.submit(_execute, *tasks[name]): name for name in group}
+                for future in as_completed(futures):
+                    failures[futures[future]] = future.result()
+                    bar.update()
+    failed = [name for name in names if failures[name]]
+    for name in failed:
+        print(f"{name}: {failures[name]}", file=sys.stderr)
     print(f"tables in {paths.tables(arguments.profile)}\nfigures in {paths.figures(arguments.profile)}")
     print(f"executed notebooks in {folder}")
     return 1 if failed else 0
+
+
+def _execute(source, target, profile, folder):
+    """Run one notebook in a process of its own; returns what went wrong in one line, or an empty string."""
+    import papermill
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    try:
+        parameters = {"PROFILE": profile}
+        papermill.execute_notebook(
+            source, target, parameters, cwd=folder, kernel_name="python3", language="python", progress_bar=False
+        )
+    except papermill.PapermillExecutionError as error:
+        return f"cell {error.exec_count} failed: {error.ename}: {error.evalue}"
+    return ""
 
 
 def _fill(grid, names, arguments):

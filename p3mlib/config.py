@@ -26,6 +26,7 @@ class TrainConfig:
     """Everything that changes a training besides the network; meanings stand in experiments.yaml."""
 
     width: float
+    init: str
     crop_sides: tuple[int, ...]
     size: int
     epochs: int
@@ -55,6 +56,14 @@ class TestConfig:
 
 
 @dataclass(frozen=True)
+class BenchConfig:
+    """At what size, and how often, inference is timed."""
+
+    size: int
+    rounds: int
+
+
+@dataclass(frozen=True)
 class Profile:
     """One scale of the whole grid."""
 
@@ -63,17 +72,22 @@ class Profile:
     data: DataConfig
     train: TrainConfig
     test: TestConfig
+    bench: BenchConfig
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is trained: `train` is the domain of the training images, B (blurred) or N (normal)."""
+    """What is trained: `train` is the domain of the training images, B (blurred) or N (normal).
+
+    Of the profile's seeds the first `seeds` are run; 0 runs all.
+    """
 
     method: str
     backbone: str
     model: str
     options: dict[str, bool]
     train: str
+    seeds: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,7 @@ class Grid:
     rows: dict[str, Row]
     tables: dict[int, Table]
     notebooks: dict[str, tuple]
+    alone: tuple = ()
 
     def profile(self, name):
         """The profile called `name`; ValueError lists the known ones."""
@@ -126,8 +141,9 @@ class Grid:
         return Experiment(row, _known(self.rows, row, "row"), self.profile(profile), seed)
 
     def experiments(self, rows, profile):
-        """All trainings of `rows` over the profile's seeds, seed by seed."""
-        return [self.experiment(row, profile, seed) for seed in self.profile(profile).seeds for row in rows]
+        """All trainings of `rows` over their seeds, seed by seed."""
+        seeds = self.profile(profile).seeds
+        return [self.experiment(row, profile, s) for s in seeds for row in rows if s in seeds[: self.rows[row].seeds or None]]
 
 
 def _known(table, name, what):
@@ -191,7 +207,7 @@ def parse(text):
         ValueError: unknown, missing or wrongly typed key, an unknown choice, a table or notebook naming no row.
     """
     raw = yaml.safe_load(text)
-    unknown = raw.keys() - {"defaults", "profiles", "rows", "notebooks", "tables"}
+    unknown = raw.keys() - {"defaults", "profiles", "rows", "notebooks", "alone", "tables"}
     if unknown:
         raise ValueError(f"experiments.yaml: unknown key {sorted(unknown)}")
     profiles = {
@@ -207,11 +223,12 @@ def parse(text):
         strangers = set(wanted) - rows.keys() - tables.keys()
         if strangers:
             raise ValueError(f"{where}: no such row {sorted(strangers)}; there are {', '.join(rows)}")
-    return Grid(profiles, rows, tables, notebooks)
+    return Grid(profiles, rows, tables, notebooks, tuple(raw.get("alone", ())))
 
 
 def _check(profile):
     choices = {
+        "train.init": (profile.train.init, ("imagenet", "scratch")),
         "train.schedule": (profile.train.schedule, ("constant", "cosine")),
         "test.strategy": (profile.test.strategy, ("resize", "hybrid")),
         "test.resizing": (profile.test.resizing, ("legacy", "modern")),

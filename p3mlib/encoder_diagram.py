@@ -13,22 +13,38 @@ def _block_items(model):
     """
     model = copy.deepcopy(model).cpu().eval()
     paths = {module: path for path, module in model.named_modules()}
-    block = stages(model.encoder)[0][-1]
+    block = stages(model.encoder)[3][-1]  # the deepest stage, after any shortcut convolution
     tracked = {(f"{name}:{type(child).__name__}", "layer"): paths[child] for name, child in block.named_children()}
     recorder = Recorder(model, tracked, paths[block])
     recorder.run(model)
     joins = ("add", "mul", "cat")
     shown = [n for n in recorder.inside if (n.part.active if n.part else n.op.name.startswith(joins))]
     nodes = [recorder.image, *shown]
-    names = {id(node): i for i, node in enumerate(nodes)}
-    return [(_label(n), sorted(set(i for i, *_ in parents(n, names)))) for n in nodes]
+    names, seen = {}, []
+    for node in nodes:
+        sources = sorted(set(i for i, *_ in parents(node, names)))
+        if sources or not seen:  # not what is made without the input, such as the masks of windows
+            names[id(node)] = len(seen)
+            seen.append((_label(node, block), sources))
+    return seen
 
 
-def _label(node):
+def _label(node, block):
     if node.op:
         return {"add": "+", "mul": "×", "cat": "concat"}[node.op.name[:3]]
-    kind = node.part.name.split(":")[-1]
-    short = {"BatchNorm2d": "BN", "LayerNorm": "LN", "image": "input"}
+    name, _, kind = node.part.name.partition(":")
+    if kind == "Sequential":
+        inside = [{"Conv2d": "conv", "BatchNorm2d": "BN"}.get(type(m).__name__, type(m).__name__) for m in getattr(block, name)]
+        return ", ".join(inside).replace("SiLU, conv", "SiLU,\nconv")
+    heads = f"{block.attn.heads} heads" if kind.endswith("Attention") else ""
+    short = {
+        "BatchNorm2d": "BN",
+        "LayerNorm": "LN",
+        "": "input",
+        "WindowAttention": f"window attention,\n{heads}, shift {getattr(block, 'shift', 0)}",
+        "Attention": f"attention,\n{heads}",
+        "Mlp": "linear, GELU,\nlinear",
+    }
     return convolutions(node.part)[2:] if kind == "Conv2d" else short.get(kind, kind)
 
 
@@ -40,19 +56,19 @@ def draw_encoder(models):
     Returns:
         Figure, 7 in wide.
     """
-    canvas, labels = Canvas(None, 7.0, 3.72), list(dict.fromkeys((*VARIANTS, *models)))
+    canvas, labels = Canvas(None, 7.0, 4.2), list(dict.fromkeys((*VARIANTS, *models)))
     label, model = next(iter(models.items()))
     found = trace(model)
-    canvas.text(1.3, 3.57, f"Shared encoder ({label})", 7.5, COLOURS["encoder"][0], weight="bold")
-    _draw_chain(canvas, found.of("encoder"), 1.3, 3.3)
+    canvas.text(1.3, 4.05, f"Shared encoder ({label})", 7.5, COLOURS["encoder"][0], weight="bold")
+    _draw_chain(canvas, found.of("encoder"), 1.3, 3.6)
     width = (6.96 - 2.72) / len(labels)
     for i, label in enumerate(labels):
         x = 2.72 + (i + 0.5) * width
         border = "-" if label in models else (0, (4, 3))
-        canvas.box(x, 1.88, MUTED, "none", width / 2 - 0.05, 3.6, 0.05, lw=0.6, ls=border)
-        canvas.text(x, 3.57, f"P3M BB ({label})", 7, INK if label in models else MUTED, weight="bold")
+        canvas.box(x, 2.12, MUTED, "none", width / 2 - 0.05, 4.08, 0.05, lw=0.6, ls=border)
+        canvas.text(x, 4.05, f"P3M BB ({label})", 7, INK if label in models else MUTED, weight="bold")
         if label in models:
-            _draw_panel(canvas, models[label], x, 3.38)
+            _draw_panel(canvas, models[label], x, 3.86)
         else:
             canvas.text(x, 2.2, f"not built yet:\narrives with the\n{label} encoder", 6.5, MUTED, linespacing=1.4)
     return canvas.figure
@@ -84,24 +100,29 @@ def _draw_chain(canvas, parts, x, y):
 
 def _draw_panel(canvas, model, x, y):
     """The basic block downwards, and N and C under it."""
-    items, (color, fill), step = _block_items(model), COLOURS["encoder"], 0.29
-    last = len(items) - 1
+    items, (color, fill) = _block_items(model), COLOURS["encoder"]
+    heights = [0.16 if "\n" not in label else 0.09 + 0.1 * len(label.split("\n")) for label, _ in items]
+    middles, here = [], y
+    for i, height in enumerate(heights):
+        here -= (height + heights[i - 1]) / 2 + 0.12 if i else 0
+        middles.append(here)
     for i, (label, sources) in enumerate(items):
-        here = y - i * step
+        here, joins = middles[i], len(label) == 1
         if i == 0:
             canvas.text(x, here, label)
         else:
-            half = 0.08 if len(label) == 1 else 0.42
-            canvas.box(x, here, color, fill if half > 0.1 else "white", half, 0.16, 0.08 if half < 0.1 else 0.03)
-            canvas.text(x, here - 0.005, label, 6.2 if half > 0.1 else 8)
+            half = 0.08 if joins else 0.46
+            canvas.box(x, here, color, "white" if joins else fill, half, heights[i], 0.08 if joins else 0.03)
+            canvas.text(x, here - 0.005, label, 8 if joins else 6.2, linespacing=1.15)
         for j in sources:
-            start = y - j * step - 0.08
+            start = middles[j] - heights[j] / 2
             if j == i - 1:
-                canvas.line((x, start), (x, here + 0.08))
+                canvas.line((x, start), (x, here + heights[i] / 2))
             else:
-                canvas.line((x, start - 0.025), (x + 0.54, start - 0.025), (x + 0.54, here), (x + half, here))
-                canvas.dot(x, start - 0.025, INK)
-    low = y - last * step - 0.08
+                way, low = x + (0.56 if joins else -0.56), start - 0.025
+                canvas.line((x, start), (x, low), (way, low), (way, here), (x + (half if joins else -half), here))
+                canvas.dot(x, low, INK)
+    low = middles[-1] - 0.08
     canvas.line((x, low), (x, low - 0.16))
     for i, line in enumerate(_facts(model)):
         canvas.text(x, low - 0.28 - 0.13 * i, line)

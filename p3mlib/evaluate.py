@@ -46,7 +46,7 @@ def _forward(model, image, ratio, resizing):
     return model(torch.from_numpy(small.transpose(2, 0, 1))[None].to(device))
 
 
-def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy"):
+def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", smallest=0):
     """Alpha of one image of any size.
 
     RESIZE: one pass at `ratio`, the final alpha is resized back. HYBRID: the segmentation at `ratio` decides what is
@@ -56,6 +56,8 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy"):
         model:    network in eval mode with `mean` and `std`.
         image:    (H, W, 3) float in [0, 1].
         strategy: "resize" or "hybrid". ratio: of the image's side. resizing: see `resize`.
+        smallest: an image with a shorter side is enlarged to it, and goes through once whatever the strategy; the official
+            release does that for Swin-T with 512, on RWP and on free samples (`model.smallest_side`).
     Returns:
         (H, W) float32 in [0, 1].
     Raises:
@@ -68,6 +70,8 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy"):
     shape = image.shape[:2]
     if strategy not in ("resize", "hybrid"):
         raise ValueError(f"no test strategy '{strategy}'; there are resize, hybrid")
+    if min(shape) < smallest:
+        strategy, ratio = "resize", smallest / min(shape)
     coarse = _forward(model, image, ratio, resizing)
     if strategy == "resize":
         return np.clip(resize(coarse.alpha[0, 0].float().cpu().numpy(), shape, resizing), 0, 1)

@@ -186,7 +186,8 @@ class Recorder(TorchDispatchMode):
 
 def stages(module):
     """Lists of equal composite blocks inside a module."""
-    lists = [m for m in module.modules() if isinstance(m, (nn.Sequential, nn.ModuleList)) and len(m)]
+    kinds = (nn.Sequential, nn.ModuleList)
+    lists = [m for m in module.modules() if isinstance(m, kinds) and len(m) and not isinstance(m[0], kinds)]
     return [m for m in lists if len({type(x) for x in m}) == 1 and any(True for _ in m[0].children())]
 
 

@@ -7,6 +7,7 @@ Environment variables override the defaults; a relative path counts from the pro
     P3M_ROOT     a real P3M-10k folder; without it P3M-Synth is rendered and used
     RWP_ROOT     a real RealWorldPortrait-636 folder
     CELEBA_ROOT  a real CelebAMask-HQ folder
+    P3M_IMAGENET folder of ImageNet weights, one file a network: p3mnet_resnet34.safetensors, p3mnet_swin_t.pth, ...
 """
 
 import os
@@ -65,6 +66,21 @@ def figures(profile):
 def build():
     """Folder of executed notebooks and other throw-away output."""
     return home() / "build"
+
+
+def imagenet(model):
+    """File of ImageNet weights for a network by name, or None.
+
+    Raises:
+        FileNotFoundError: P3M_IMAGENET names a folder that has none for it.
+    """
+    folder = _override("P3M_IMAGENET")
+    if folder is None:
+        return None
+    for suffix in (".safetensors", ".pth", ".pt", ".tar"):
+        if (folder / f"{model}{suffix}").is_file():
+            return folder / f"{model}{suffix}"
+    raise FileNotFoundError(f"{folder} (P3M_IMAGENET): no {model}.safetensors or {model}.pth in it")
 
 
 def notebooks():

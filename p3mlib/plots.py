@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -158,6 +159,53 @@ def blurring_steps(image, landmarks, steps, labels=None):
         show(ax, shown, title)
         if dots:
             ax.scatter(*landmarks.T, s=5, color=GREEN, linewidths=0)
+    return figure
+
+
+def close_up_boxes(alpha, facemask, error, side):
+    """Where to look closer, chosen by rule: colour -> (row, column) of the corner of a square of `side` pixels.
+
+    Red: the middle of the blurred face. Blue: the largest sum of `error` away from face and transition area. Green and yellow:
+    most transition pixels, twice without overlap.
+
+    Args:
+        alpha: (H, W) in [0, 1]. facemask: (H, W) bool. error: (H, W), of one method's alpha.
+    """
+    soft = ((alpha > 0.02) & (alpha < 0.98)).astype(np.float32)
+
+    def densest(weight, taken=()):
+        sums = cv2.boxFilter(weight, -1, (side, side), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        sums = sums[: alpha.shape[0] - side + 1, : alpha.shape[1] - side + 1].copy()
+        for y, x in taken:
+            sums[max(0, y - side) : y + side, max(0, x - side) : x + side] = -1
+        return tuple(int(i) for i in np.unravel_index(sums.argmax(), sums.shape))
+
+    red = densest(facemask.astype(np.float32))
+    blue = densest(error * (1 - cv2.dilate(np.maximum(soft, facemask.astype(np.float32)), np.ones((5, 5)))), [red])
+    green = densest(soft, [red, blue])
+    return {"red": red, "blue": blue, "limegreen": green, "gold": densest(soft, [red, blue, green])}
+
+
+def variants(image, mattes, boxes, side):
+    """Figure 7: an image and the mattes of several networks, the same close-ups under each.
+
+    Args:
+        image: (H, W, 3). mattes: {name: (H, W)}. boxes: colour -> corner, see `close_up_boxes`. side: of the boxes in pixels.
+    """
+    pictures = {"image": image, **mattes}
+    shape = {"height_ratios": [2 * image.shape[0] / image.shape[1], 1, 1], "hspace": 0.03, "wspace": 0.03}
+    figure, axes = plt.subplots(3, 2 * len(pictures), figsize=(WIDTH, WIDTH * 0.52), gridspec_kw=shape)
+    for k, (name, picture) in enumerate(pictures.items()):
+        for ax in axes[0, 2 * k : 2 * k + 2]:
+            ax.remove()
+        whole = figure.add_subplot(axes[0, 0].get_gridspec()[0, 2 * k : 2 * k + 2])
+        show(whole, picture, name)
+        for ax, (color, (y, x)) in zip(axes[1:, 2 * k : 2 * k + 2].flat, boxes.items(), strict=True):
+            whole.add_patch(plt.Rectangle((x - 0.5, y - 0.5), side, side, fill=False, color=color, lw=1))
+            show(ax, picture[y : y + side, x : x + side])
+            ax.axis("on")
+            ax.set(xticks=[], yticks=[])
+            plt.setp(ax.spines.values(), color=color, lw=1.5, visible=True)
     return figure
 
 

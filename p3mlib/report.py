@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from p3mlib import config, paths, runs
+from p3mlib.bench import bench
 from p3mlib.datasets import MissingData
 from p3mlib.evaluate import evaluate, mean_matte, resize
 from p3mlib.io import write_text
@@ -35,7 +36,7 @@ COLUMNS = [
     "run",
 ]
 PAPER_KILOPIXELS = {"RWP": 1300, "P3M-500-P": 1720, "P3M-500-NP": 1720}  # the paper's mean image, MAD x this = SAD
-UNITS = {"SAD": "1e3", "Grad": "1e3", "Conn": "1e3", "Params": "M"}
+UNITS = {"SAD": "1e3", "Grad": "1e3", "Conn": "1e3", "Params": "M", "Inference time": "s"}
 DECIMALS = {"SAD": 2, "Grad": 2, "Conn": 2, "Params": 2}
 REFERENCES = ("All background", "Mean matte")
 _KEY = ["table", "method", "setting", "dataset", "metric"]
@@ -128,6 +129,23 @@ def parameter_rows(number, table_rows):
     return _beside_paper(pd.DataFrame(rows, columns=COLUMNS))
 
 
+def timing_rows(number, table_rows, size, rounds, progress=True):
+    """Tidy rows of inference times in seconds at batch 1 and width 1, and how much faster than run plainly.
+
+    Metrics: "Inference time" (the fast path in full precision), and the other paths as "Inference time (plain)" etc.; `note`
+    has the ratio to plain, measured in the same rounds.
+    """
+    timed = bench([row.model for row in table_rows], size, rounds, memory=False, progress=progress)
+    names, rows = {row.model: row for row in table_rows}, []
+    for line in timed:
+        row, path = names[line["model"]], line["path"]
+        note = f"{line['device']}, {line['threads']} threads, {size} px, {path}: {line['ratio']:.2f} of plain"
+        metric = "Inference time" if path == "fp32" else f"Inference time ({path})"
+        cell = {"table": number, "method": row.method, "backbone": row.backbone, "setting": "", "dataset": f"{size}x{size} input"}
+        rows.append({**cell, "metric": metric, "value": line["ms"] / 1e3, "unit": "s", "note": note})
+    return _beside_paper(pd.DataFrame(rows, columns=COLUMNS))
+
+
 def modules(options):
     """The paper's name of a set of switches: "none" or e.g. "TFI+sBFI"."""
     names = {"tfi": "TFI", "sbfi": "sBFI", "dbfi": "dBFI"}
@@ -136,7 +154,8 @@ def modules(options):
 
 def _beside_paper(frame):
     """Fill `paper` with the printed value, and `note` with what is known about that value where ours has no note."""
-    printed = paper_values().drop_duplicates(_KEY).set_index(_KEY)
+    printed = paper_values()
+    printed = printed[printed["cp"].isin(("", "none"))].drop_duplicates(_KEY).set_index(_KEY)
     keys = [tuple(key) for key in frame[_KEY].fillna("").astype(str).itertuples(index=False)]
     values, notes = (printed[column].to_dict() for column in ("value", "note"))
     frame["paper"] = [values.get(key, "") for key in keys]
@@ -149,27 +168,18 @@ def trained_results(number, profile, progress=True):
     """Results of every row and seed of a trained table; rows whose data is missing carry the reason."""
     grid = config.load()
     table, results = grid.tables[number], []
-    for name in table.rows:
-        for seed in grid.profile(profile).seeds:
-            experiment = grid.experiment(name, profile, seed)
-            row = experiment.row
-            common = {"method": row.method, "backbone": row.backbone, "modules": modules(row.options), "seed": seed}
-            try:
-                run, note = runs.get(experiment, table.sets, progress=progress), ""
-            except MissingData as error:
-                run, note = None, str(error).splitlines()[0]
-            for dataset, domain in table.sets:
-                errors = run.per_image(dataset, domain) if run else None
-                results.append(
-                    Result(
-                        setting=f"{row.train}:{domain}",
-                        dataset=dataset,
-                        errors=errors,
-                        note=note,
-                        run=run.id if run else "",
-                        **common,
-                    )
-                )
+    for experiment in (e for name in table.rows for e in grid.experiments([name], profile)):
+        row = experiment.row
+        common = {"method": row.method, "backbone": row.backbone, "modules": modules(row.options), "seed": experiment.seed}
+        try:
+            run, note = runs.get(experiment, table.sets, progress=progress), ""
+        except MissingData as error:
+            run, note = None, str(error).splitlines()[0]
+        for dataset, domain in table.sets:
+            errors, place = run.per_image(dataset, domain) if run else None, run.id if run else ""
+            results.append(
+                Result(setting=f"{row.train}:{domain}", dataset=dataset, errors=errors, note=note, run=place, **common)
+            )
     return results
 
 

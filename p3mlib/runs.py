@@ -1,8 +1,8 @@
 """The run cache: what is trained and scored once stands on disk, with its provenance, and is never done again.
 
 `runs/<profile>/<run id>/` holds `run.json`, `train.csv`, `per_image/<set>.<domain>.csv`, `gallery/<set>.<domain>/*.png`
-and `model.safetensors`. The per-image results stand without the weights, so a run made elsewhere can be brought home as
-a few small files.
+and `model.safetensors` with `config.json`. The per-image results stand without the weights, so a run made elsewhere can be
+brought home as a few small files.
 """
 
 import datetime
@@ -23,15 +23,15 @@ from pathlib import Path
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
 from p3mlib import datasets, paths
 from p3mlib.evaluate import evaluate, predict, transition_only
 from p3mlib.io import write_image, write_text
+from p3mlib.models import from_pretrained
 from p3mlib.synthetic import dataset as synthetic
 from p3mlib.traditional import METHODS
-from p3mlib.train import build, fit
+from p3mlib.train import fit
 
 GALLERY = 6  # predictions kept per test set
 _FOLDERS = {"P3M-10k": "P3M-10k", "RWP": "RealWorldPortrait-636", "CelebAMask-HQ": "CelebAMask-HQ"}
@@ -148,11 +148,9 @@ class Run:
             return "cached"
         return "begun" if (self.folder / "checkpoint.pt").exists() else "not run"
 
-    def load(self, experiment):
+    def load(self):
         """The trained network in eval mode on the CPU."""
-        model = build(experiment)
-        model.load_state_dict(load_file(self.folder / "model.safetensors"))
-        return model.eval()
+        return from_pretrained(self.folder)
 
 
 def provenance():
@@ -212,7 +210,7 @@ def get(experiment, sets, force=False, progress=True, position=0):
         for name, domain in sets:
             test = {**asdict(profile.test), "data": data_identity(name, domain, profile)}
             how = {"eight_bit": profile.test.eight_bit}
-            _score(run, name, domain, profile, test, _Network, (run, experiment), progress, position, **how)
+            _score(run, name, domain, profile, test, _Network, (run, experiment, name), progress, position, **how)
     return run
 
 
@@ -263,13 +261,14 @@ def _threads(count):
 class _Network:
     """Predictor of a trained run: loads its weights when it is made."""
 
-    def __init__(self, run, experiment):
+    def __init__(self, run, experiment, name):
         if not (run.folder / "model.safetensors").exists():
             raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
-        self.model, self.test = run.load(experiment).to(Accelerator().device), experiment.profile.test
+        self.model, self.test = run.load().to(Accelerator().device), experiment.profile.test
+        self.smallest = self.model.smallest_side if name == "RWP" else 0
 
     def __call__(self, sample):
-        return predict(self.model, sample["image"], self.test.strategy, self.test.ratio, self.test.resizing)
+        return predict(self.model, sample["image"], self.test.strategy, self.test.ratio, self.test.resizing, self.smallest)
 
 
 def _score(run, name, domain, profile, test, make_predictor, arguments, progress, position, **how):

@@ -210,3 +210,66 @@ def table_7(profile, progress=True):
     )
     header = ["Model", "TFI", "sBFI", "dBFI", "", "Params (M)", *_headers(columns[1:], scaled)]
     return Printed(frame, report.write(7, profile, frame, header, lines, caption), summary, notes)
+
+
+def table_5(profile, progress=True):
+    """Table 5: ten metrics of the trimap-free methods trained under PPT, on blurred and un-blurred images."""
+    grid = config.load()
+    table, scale = grid.tables[5], grid.profile(profile)
+    results = report.trained_results(5, profile, progress)
+    frame = report.tidy(5, results, table.metrics)
+    scaled = report.small_images(results)
+    summary = report.summary(results, table.metrics, scaled)
+    printed = report.paper_values()
+    printed = printed[printed["table"] == "5"]
+    lines = []
+    for dataset, domain in table.sets:
+        for method, cp in printed[["method", "cp"]].drop_duplicates().itertuples(index=False):
+            theirs = printed[(printed["method"] == method) & (printed["cp"] == cp) & (printed["dataset"] == dataset)]
+            theirs = theirs.set_index("metric")["value"].to_dict()
+            ours = summary if cp == "none" else {}
+            cells = [report.interval_text(ours.get((method, dataset, f"B:{domain}", m)), m) for m in table.metrics]
+            lines.append([dataset, method + (f"+{cp}" if cp != "none" else "*" * (method == "DIM")), "ours", *cells])
+            lines.append(["", "", "paper", *(theirs.get(m) or "-" for m in table.metrics)])
+    notes = _notes(results)
+    seeds = {row.method: [str(e.seed) for e in grid.experiments([name], profile)] for name, row in grid.rows.items()}
+    caption = _caption(
+        "Trimap-free methods trained on blurred images; mean over seeds [95% interval over images].",
+        "Seeds: " + "; ".join(f"{grid.rows[n].method} {', '.join(seeds[grid.rows[n].method])}" for n in table.rows) + ".",
+        f"Trained at width {scale.train.width:g}, {scale.train.epochs} epochs. Tested with {scale.test}.",
+        _data_sentence(profile),
+        _size_sentence(scaled),
+        "DIM* is given the trimap. Methods that do not exist here yet print -.",
+        " ".join(f"({note})" for note in notes),
+    )
+    header = ["Test set", "Method", "", *(m + "†" * (scaled and m.startswith("SAD")) for m in table.metrics)]
+    return Printed(frame, report.write(5, profile, frame, header, lines, caption), summary, notes)
+
+
+def table_11(profile, progress=True):
+    """Table 11: parameters and inference time of every network that exists, beside the paper's times on its GPU."""
+    grid = config.load()
+    table, scale = grid.tables[11], grid.profile(profile)
+    rows = [grid.rows[name] for name in table.rows]
+    counted = report.parameter_rows(11, rows)
+    timed = report.timing_rows(11, rows, scale.bench.size, scale.bench.rounds, progress)
+    frame = pd.concat([counted, timed], ignore_index=True)
+    printed = report.paper_values()
+    printed = printed[printed["table"] == "11"].set_index(["method", "metric"])["value"].to_dict()
+    ours = frame.set_index(["method", "metric"])["value"].to_dict()
+    paths_timed = [m for m in dict.fromkeys(timed["metric"]) if m != "Inference time"]
+    lines = []
+    for method in dict.fromkeys(method for method, _ in printed):
+        times = [ours.get((method, metric)) for metric in ("Inference time", *paths_timed)]
+        cells = ["-" if t is None else f"{t:.4f}" for t in times]
+        lines.append([method, "ours", report.number_text(ours.get((method, "Params")), "Params"), *cells])
+        lines.append(["", "paper", printed[method, "Params"], printed[method, "Inference time"], *["-"] * len(paths_timed)])
+    device = timed["note"].iloc[0].split(",")[0]
+    caption = _caption(
+        f"Parameters (M) at width 1, and seconds for one {scale.bench.size} x {scale.bench.size} image, median of",
+        f"{scale.bench.rounds} on {device}; the paper's times are of a V100 at 512 x 512.",
+        "The first time is our inference path in full precision; plain is the same network as the official code runs it.",
+        f"Profile {profile}.",
+    )
+    header = ["Method", "", "Params (M)", "Time (s)", *(m.replace("Inference time", "Time") + " (s)" for m in paths_timed)]
+    return Printed(frame, report.write(11, profile, frame, header, lines, caption), ours, ())

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
+from p3mlib import paths
 from p3mlib.augment import random_view
 from p3mlib.io import atomic_path, write_text
 from p3mlib.losses import matting_loss
-from p3mlib.models import build_model
+from p3mlib.models import build_model, load_imagenet, save_pretrained
 
 
 class TrainingViews(Dataset):
@@ -52,9 +52,13 @@ def learning_rate(config, done):
 
 
 def build(experiment):
-    """The experiment's network with its seeded initial weights."""
+    """The experiment's network with its seeded initial weights, its encoder from ImageNet if the profile says so."""
     torch.manual_seed(experiment.seed)
-    return build_model(experiment.row.model, width=experiment.profile.train.width, **experiment.row.options)
+    config = experiment.profile.train
+    model = build_model(experiment.row.model, width=config.width, **experiment.row.options)
+    if config.init == "imagenet":
+        load_imagenet(model, paths.imagenet(experiment.row.model))
+    return model
 
 
 def fit(experiment, portraits, folder, progress=True, position=0):
@@ -100,8 +104,7 @@ def fit(experiment, portraits, folder, progress=True, position=0):
     accelerator.wait_for_everyone()
     model = accelerator.unwrap_model(model).eval()
     if accelerator.is_main_process:
-        with atomic_path(folder / "model.safetensors") as partial:
-            save_file({k: v.contiguous().cpu() for k, v in model.state_dict().items()}, partial)
+        save_pretrained(model, folder)
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     return model
 

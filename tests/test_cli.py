@@ -87,12 +87,12 @@ def test_bad_input_is_one_clear_sentence(arguments, message, weights, tmp_path, 
 
 
 def test_weights_of_another_network_are_refused(weights, tmp_path, capsys):
-    record = json.loads(weights.with_name("run.json").read_text())
-    record["training"]["options"]["tfi"] = True
-    weights.with_name("run.json").write_text(json.dumps(record))
+    config = json.loads(weights.with_name("config.json").read_text())
+    config["options"]["tfi"] = True
+    weights.with_name("config.json").write_text(json.dumps(config))
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
     assert main(["predict", str(tmp_path / "a.png"), "--weights", str(weights), "-o", str(tmp_path)]) == 1
-    assert "not the weights that run.json describes" in capsys.readouterr().err
+    assert "not the weights that config.json describes" in capsys.readouterr().err
 
 
 def test_two_inputs_never_write_one_file(weights, tmp_path, capsys):

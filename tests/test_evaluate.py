@@ -50,6 +50,14 @@ def test_any_size(strategy, shape):
     assert 0 <= alpha.min() and alpha.max() <= 1
 
 
+def test_an_image_below_the_smallest_side_is_enlarged_and_goes_through_once():
+    model = Painter()
+    alpha = predict(model, scene(200, 300), "hybrid", ratio=0.5, smallest=512)
+    assert model.sizes == [(512, 768)] and alpha.shape == (200, 300)
+    predict(model, scene(512, 600), "resize", ratio=0.5, smallest=512)
+    assert model.sizes[1:] == [(256, 288)], "large enough: the strategy as asked for"
+
+
 def test_hybrid_keeps_what_is_certain_and_takes_detail_at_twice_the_ratio():
     model = Painter()
     alpha = predict(model, scene(192, 192), "hybrid", ratio=0.5)

@@ -1,14 +1,24 @@
-"""P3M-Net (R34): parameter counts of the paper, the official outputs with the same weights, the switches."""
+"""P3M-Net: parameter counts of the paper, the official outputs with the same weights, the switches, checkpoints."""
 
 import json
+import pickle
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from p3mlib.models import build_model, count_parameters, list_models, load_official
+from p3mlib.models import (
+    build_model,
+    count_parameters,
+    from_pretrained,
+    list_models,
+    load_imagenet,
+    load_official,
+    save_pretrained,
+)
 from p3mlib.models.p3mnet import fuse, unpool
 
 NETWORK = Path(__file__).parent / "parity" / "network"
@@ -29,6 +39,16 @@ def test_parameters_are_those_of_table_7(switches, expected):
     assert count_parameters(model, paper=False) == expected - 513_000
 
 
+@pytest.mark.parametrize(
+    ("name", "expected", "unused"),
+    [("p3mnet_resnet34", 39_478_060, 513_000), ("p3mnet_swin_t", 45_128_206, 0), ("p3mnet_vitae_s", 27_463_052, 513_256)],
+)
+def test_parameters_are_those_of_table_11(name, expected, unused):
+    with torch.device("meta"):
+        model = build_model(name)
+    assert count_parameters(model) == expected and count_parameters(model, paper=False) == expected - unused
+
+
 def reference_tensor(key, shape):
     """The parity kit's weights: drawn from a generator seeded with the checksum of the key."""
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(("5:" + key).encode())))
@@ -41,7 +61,7 @@ def reference_tensor(key, shape):
     elif len(shape) <= 1:
         values = rng.normal(0, 0.02, shape)
     else:
-        values = rng.normal(0, (1.5 / np.prod(shape[1:])) ** 0.5, shape)
+        values = rng.normal(0, (1.5 / np.prod(shape[1:])) ** 0.5 * (0.2 if key.endswith("kqv.weight") else 1), shape)
         values -= values.mean(axis=(1, 2, 3), keepdims=True) if len(shape) == 4 else 0
     return torch.from_numpy(np.asarray(values, np.float32))
 
@@ -59,40 +79,191 @@ def reference_input(seed, n, height, width):
     return torch.from_numpy((planes + 0.25 * rng.standard_normal(planes.shape)).astype(np.float32))
 
 
-@pytest.fixture(scope="module")
-def official():
-    """Our network with the parity kit's weights, handed over under the official names."""
-    entries = json.loads((NETWORK / "keys_r34.json").read_text())
+# variant: its parity case, input seed, tolerance of logits and of alphas
+PARITY = {
+    "p3mnet_resnet34": ("r34_a_1x3x64x96", 101, 2e-3, 1e-4),
+    "p3mnet_swin_t": ("swin_a_1x3x256x256", 201, 5e-5, 1e-5),
+    "p3mnet_vitae_s": ("vitae_a_1x3x64x96", 301, 1e-4, 1e-5),
+}
+
+
+def official_state(name):
+    """The parity kit's weights under the official names."""
+    entries = json.loads((NETWORK / f"keys_{PARITY[name][0].split('_')[0]}.json").read_text())
     state = {}
-    for key, shape, source in entries:
-        state[key] = reference_tensor(source, shape) if source else torch.zeros(shape, dtype=torch.int64)
-    return load_official(build_model("p3mnet_resnet34"), state).eval(), state
+    for key, shape, *source in entries:
+        source = source[0] if source else key
+        state[key] = reference_tensor(source, shape) if source else torch.zeros(shape)
+    return state
+
+
+@pytest.fixture(scope="module", params=PARITY)
+def official(request):
+    """Name, our network with the parity kit's weights, and those weights under the official names."""
+    state = official_state(request.param)
+    model = load_official(build_model(request.param), state).eval()
+    if request.param == "p3mnet_vitae_s":  # in no checkpoint
+        for i, cell in enumerate(model.encoder.stages[0]):
+            rng = np.random.Generator(np.random.PCG64(zlib.crc32(f"5:encoder.layers.0.NC.{i}.attn.w".encode())))
+            cell.attn.features.copy_(torch.from_numpy(rng.normal(0, 0.5**0.5, (32, 64)).astype(np.float32)))
+    return request.param, model, state
 
 
 @torch.inference_mode()
-def test_same_weights_same_output_as_the_official_network(official):
-    expected = np.load(NETWORK / "r34_a_1x3x64x96.npz")
-    output = official[0](reference_input(101, 1, 64, 96))
+@pytest.mark.parametrize("fused", [True, False])
+def test_same_weights_same_output_as_the_official_network(official, fused):
+    name, model, _ = official
+    case, seed, logit, alpha = PARITY[name]
+    for module in model.modules():
+        if hasattr(type(module), "fused"):
+            module.fused = fused
+    expected = np.load(NETWORK / f"{case}.npz")
+    height, width = map(int, case.split("x")[2:])
+    output = model(reference_input(seed, 1, height, width))
+    step = -(-height // expected["global"].shape[-2])
     ours = dict(zip(("global", "local", "fusion", "side2", "side1", "side0"), (*output[:3], *output.sides), strict=True))
-    for name, values in ours.items():
-        outside = np.abs(values.numpy() - expected[name]) > (1e-4 if name in ("local", "fusion") else 2e-3)
-        assert outside.mean() <= (2e-3 if name in ("local", "fusion") else 0), name
+    for key, values in ours.items():
+        matte = key in ("local", "fusion")
+        outside = np.abs(values.numpy()[..., ::step, ::step] - expected[key]) > (alpha if matte else logit)
+        assert outside.mean() <= (2e-3 if matte else 0), key
+
+
+@torch.inference_mode()
+def test_an_image_of_a_batch_gets_what_it_gets_alone(official):
+    _, model, _ = official
+    images = reference_input(7, 2, 96, 64)
+    both = model(images)
+    for i in range(2):
+        for whole, part in zip((*both[:3], *both.sides), (*(alone := model(images[i : i + 1]))[:3], *alone.sides), strict=True):
+            assert torch.allclose(whole[i], part[0], atol=2e-4)
 
 
 def test_load_official_lists_what_does_not_fit(official):
-    model, state = official
-    short = {k: v for k, v in state.items() if not k.startswith("tfi_3.transform")}
-    with pytest.raises(KeyError, match=r"missing \['tfi.3.project.weight'\], surplus \['novel.weight'\]"):
+    name, model, state = official
+    prefix = "" if name == "p3mnet_resnet34" else "decoder."
+    short = {k: v for k, v in state.items() if not k.startswith(f"{prefix}tfi_3.transform")}
+    short[f"{prefix}sbfi_1.conv1.weight"] = torch.zeros(2, 3)
+    with pytest.raises(ValueError) as caught:
         load_official(model, {**short, "novel.weight": torch.zeros(1)})
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        load_official(build_model("p3mnet_resnet34", width=0.125), state)
+    message = str(caught.value)
+    assert f"not an official {name} checkpoint: missing: tfi.3.project.weight; surplus: novel.weight; of another shape" in message
+    assert "sbfi.1.merge.0.weight (2, 3) for (" in message
 
 
+@pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s}, lambda s: {f"module.{k}": v for k, v in s.items()}])
+@pytest.mark.parametrize("suffix", ["memory", ".pth", ".safetensors"])
+def test_load_official_takes_files_and_wrappers(tmp_path, wrap, suffix):
+    state = official_state("p3mnet_vitae_s")
+    given = wrap(state)
+    if suffix == ".pth":
+        torch.save(given, tmp_path / "official.pth")
+    elif suffix == ".safetensors" and "state_dict" not in given:
+        save_file(given, tmp_path / "official.safetensors")
+    elif suffix == ".safetensors":
+        pytest.skip("safetensors hold no wrapper")
+    model = build_model("p3mnet_vitae_s")
+    load_official(model, given if suffix == "memory" else tmp_path / f"official{suffix}")
+    assert torch.equal(model.detail.weight, state["decoder.decoder_final_l.weight"])
+    assert torch.equal(model.encoder.stages[2][11].pcm[6].bias, state["encoder.layers.2.NC.11.PCM.6.bias"])
+
+
+def test_checkpoints_that_are_refused(tmp_path):
+    model = build_model("p3mnet_resnet34", width=0.125)
+    with pytest.raises(FileNotFoundError, match="absent.pth: no such file"):
+        load_official(model, tmp_path / "absent.pth")
+    (tmp_path / "torn.pth").write_bytes(b"PK\x03\x04 torn")
+    (tmp_path / "torn.safetensors").write_bytes(b"torn")
+    for name in ("torn.pth", "torn.safetensors"):
+        with pytest.raises(ValueError, match=f"{name}: damaged, or not a checkpoint"):
+            load_official(model, tmp_path / name)
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"weight": Evil()}))
+    with pytest.raises(ValueError, match="evil.pth: refused, loading it would run code"):
+        load_official(model, tmp_path / "evil.pth")
+    assert not Evil.ran
+    with pytest.raises(ValueError, match="state dict: NaN or infinity in a.weight"):
+        load_official(model, {"a.weight": torch.tensor([1.0, float("nan")])})
+    with pytest.raises(ValueError, match="not a state dict"):
+        load_official(model, {"epoch": 3})
+    with pytest.raises(ValueError, match=r"not an official p3mnet_resnet34 checkpoint: missing: .* more; surplus: .* more"):
+        load_official(build_model("p3mnet_resnet34"), official_state("p3mnet_vitae_s"))
+    with pytest.raises(ValueError, match="of another shape: .*for"):
+        load_official(model, official_state("p3mnet_resnet34"))
+
+
+class Evil:
+    """Would leave a trace if it were unpickled."""
+
+    ran = []
+
+    def __reduce__(self):
+        return (Evil.ran.append, (1,))
+
+
+def test_imagenet_weights_of_timm_and_of_the_authors():
+    import timm
+
+    for name, source in (("p3mnet_resnet34", "resnet34"), ("p3mnet_swin_t", "swin_tiny_patch4_window7_224")):
+        weights = timm.create_model(source).state_dict()
+        model = build_model(name)
+        left = load_imagenet(model, weights)
+        ours = model.encoder.state_dict()
+        taken = [key for key in ours if key not in left and "num_batches" not in key]
+        assert sum(ours[key].numel() for key in taken) > 20e6
+        assert {key.split(".")[0] for key in left} == (set() if name == "p3mnet_resnet34" else {"stem", "merges"})
+        same = [key for key in taken if any(torch.equal(ours[key], w) for w in weights.values() if w.shape == ours[key].shape)]
+        assert same == taken
+    encoder = {k.removeprefix("encoder."): v for k, v in official_state("p3mnet_vitae_s").items() if k.startswith("encoder.")}
+    model = build_model("p3mnet_vitae_s")
+    assert load_imagenet(model, encoder) == [f"stages.0.{i}.attn.features" for i in range(2)]
+    assert torch.equal(model.encoder.merges[2].linear.weight, encoder["layers.3.RC.linear.weight"])
+    with pytest.raises(ValueError, match="not ImageNet weights of p3mnet_resnet34's encoder"):
+        load_imagenet(build_model("p3mnet_resnet34"), encoder)
+
+
+def test_imagenet_weights_without_network_say_what_to_fetch(monkeypatch):
+    def offline(*args, **kwargs):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("timm.create_model", offline)
+    with pytest.raises(OSError, match=r"Fetch model.safetensors from https://huggingface.co/timm/resnet34\S+ and name its folder"):
+        load_imagenet(build_model("p3mnet_resnet34"))
+    with pytest.raises(OSError, match="nobody publishes ImageNet weights for p3mnet_vitae_s"):
+        load_imagenet(build_model("p3mnet_vitae_s"))
+
+
+def test_our_weights_come_back_with_their_configuration(tmp_path):
+    torch.manual_seed(3)
+    model = build_model("p3mnet_vitae_s", width=0.125, dbfi=False).eval()
+    save_pretrained(model, tmp_path / "mine")
+    again = from_pretrained(tmp_path / "mine")
+    assert again.config == {"model": "p3mnet_vitae_s", "options": {"width": 0.125, "dbfi": False}} and not again.training
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(model(image).alpha, again(image).alpha)
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_from_pretrained_messages(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="model.safetensors: no such file; weights are a model.safetensors with config.json beside"):
+        from_pretrained(tmp_path)
+    save_pretrained(build_model("p3mnet_resnet34", width=0.0625), tmp_path)
+    (tmp_path / "config.json").write_text('{"model": "p3mnet_resnet34", "options": {"width": 0.125}}')
+    with pytest.raises(ValueError, match="not the weights that config.json describes: of another shape"):
+        from_pretrained(tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model": "resnet", "options": {}}')
+    with pytest.raises(ValueError, match="config.json: names no network of ours"):
+        from_pretrained(tmp_path)
+    monkeypatch.setattr("p3mlib.models.pretrained.snapshot_download", lambda *a, **k: 1 / 0)
+    with pytest.raises(OSError, match="some/model: no such folder, and the hub gives none"):
+        from_pretrained("some/model")
+
+
+@pytest.mark.parametrize("name", PARITY)
 @pytest.mark.parametrize("switches", COUNTS)
-def test_outputs(switches):
+def test_outputs(name, switches):
     tfi, sbfi, dbfi = switches
     torch.manual_seed(0)
-    model = build_model("p3mnet_resnet34", width=0.0625, tfi=tfi, sbfi=sbfi, dbfi=dbfi).eval()
+    model = build_model(name, width=0.0625, tfi=tfi, sbfi=sbfi, dbfi=dbfi).eval()
     output = model(torch.randn(2, 3, 64, 96))
     assert output.segmentation.shape == (2, 3, 64, 96)
     assert output.detail.shape == output.alpha.shape == (2, 1, 64, 96)
@@ -100,11 +271,40 @@ def test_outputs(switches):
     assert 0 <= output.alpha.min() and output.alpha.max() <= 1
 
 
-def test_every_parameter_gets_a_gradient():
-    model = build_model("p3mnet_resnet34", width=0.0625)
+@torch.inference_mode()
+@pytest.mark.parametrize("name", PARITY)
+@pytest.mark.parametrize("size", [(64, 64), (224, 224), (128, 448), (512, 512)])
+def test_sizes(name, size):
+    output = build_model(name, width=0.0625).eval()(torch.randn(1, 3, *size))
+    assert output.alpha.shape[2:] == size and output.segmentation.isfinite().all()
+
+
+@pytest.mark.parametrize("name", PARITY)
+def test_every_switch_changes_the_state_dict(name):
+    full = build_model(name, width=0.0625).state_dict().keys()
+    for switch in ("tfi", "sbfi", "dbfi"):
+        gone = full - build_model(name, width=0.0625, **{switch: False}).state_dict().keys()
+        assert gone and {key.split(".")[0] for key in gone} == {switch}
+
+
+@pytest.mark.parametrize("name", PARITY)
+def test_every_parameter_gets_a_gradient(name):
+    model = build_model(name, width=0.0625)
     output = model(torch.randn(2, 3, 64, 64))  # two images: batch norm at 2x2 has eight values to norm
     (output.segmentation.mean() + output.detail.mean() + sum(s.mean() for s in output.sides)).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_padded_tokens_and_foreign_regions_are_never_attended():
+    from p3mlib.models.swin_mp import _labels
+
+    # Cuts of the official masks on the rolled grid, for a padding of 0, below, at and above 4.
+    for length, padding, cuts in ((14, 0, [7, 11]), (21, 2, [14, 16, 18]), (21, 4, [14, 18]), (21, 6, [12, 14, 18])):
+        label = _labels(length, padding, 3, "cpu")
+        assert (label[1:] != label[:-1]).nonzero().flatten().add(1).tolist() == cuts
+    assert _labels(14, 5, 0, "cpu").tolist() == [0] * 9 + [1] * 5
+    tiny = _labels(7, 5, 3, "cpu").tolist()  # two real tokens, at 4 and 5 when rolled
+    assert tiny[4] == tiny[5] and tiny.count(tiny[4]) == 2
 
 
 def test_fusion_takes_detail_in_the_transition_only_and_gives_the_segmentation_no_gradient():
@@ -145,8 +345,8 @@ def test_unpool_lets_the_last_window_win_on_any_number_of_threads(threads, layou
 
 
 def test_messages():
-    assert list_models() == ["p3mnet_resnet34"]
-    with pytest.raises(ValueError, match="no model 'p3m'; there are p3mnet_resnet34"):
+    assert list_models() == sorted(PARITY)
+    with pytest.raises(ValueError, match="no model 'p3m'; there are p3mnet_resnet34, p3mnet_swin_t"):
         build_model("p3m")
     with pytest.raises(ValueError, match=r"no option \['depth'\]; it has width, tfi, sbfi, dbfi"):
         build_model("p3mnet_resnet34", depth=3)

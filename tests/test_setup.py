@@ -15,7 +15,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LAYERS = [
     {"paths", "io", "matte", "anonymize"},
     {"datasets", "verify", "augment", "synthetic", "models", "traditional", "losses", "metrics", "config"},
-    {"train", "evaluate", "photos"},
+    {"train", "evaluate", "photos", "bench", "export"},
     {"runs"},
     {"report", "tables", "plots", "flow", "diagrams", "encoder_diagram", "widgets"},
     {"__main__"},

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -72,6 +73,18 @@ def test_the_face_has_no_holes(portraits):
         if portrait.landmarks is not None:
             skin = portrait.parts["skin"]
             assert portrait.alpha[skin].min() > 0.45 and np.mean(portrait.alpha[skin] == 1) > 0.8
+
+
+@pytest.mark.parametrize("side", [48, 64, 160])
+def test_the_face_is_opaque_at_every_size(side):
+    inside = []
+    for seed in range(8):
+        portrait = render_portrait(seed, (side, side), "P3M")
+        if portrait.landmarks is not None:
+            hull = np.zeros((side, side), np.uint8)
+            cv2.fillConvexPoly(hull, cv2.convexHull(np.round(portrait.landmarks).astype(np.int32)), 1)
+            inside.append(np.median(portrait.alpha[cv2.erode(hull, np.ones((5, 5))) > 0]))
+    assert min(inside) == 1
 
 
 def test_landmarks_lie_on_what_is_drawn():

@@ -1,43 +1,19 @@
-"""Every network by name: `build_model("p3mnet_resnet34", width=0.25)`."""
+"""Every network by name: `build_model("p3mnet_resnet34", width=0.25)`, and weights for it."""
 
-import inspect
+from p3mlib.models.build import build_model, count_parameters, list_models
+from p3mlib.models.inference import fast
+from p3mlib.models.official import load_imagenet, load_official
+from p3mlib.models.p3mnet import MattingOutput
+from p3mlib.models.pretrained import from_pretrained, save_pretrained
 
-from p3mlib.models.official import load_official
-from p3mlib.models.p3mnet import MattingOutput, p3mnet_resnet34
-
-__all__ = ["MattingOutput", "build_model", "count_parameters", "list_models", "load_official"]
-
-_BUILDERS = {"p3mnet_resnet34": p3mnet_resnet34}
-
-
-def list_models():
-    """Names that `build_model` knows, in alphabetical order."""
-    return sorted(_BUILDERS)
-
-
-def build_model(name, **options):
-    """Build a network with freshly initialised weights (seed torch before for reproducible ones).
-
-    Args:
-        name:    one of `list_models()`.
-        options: of that network, e.g. `width=1.0, tfi=True, sbfi=True, dbfi=True`.
-    Raises:
-        ValueError: unknown name or option; the message lists what there is.
-    """
-    if name not in _BUILDERS:
-        raise ValueError(f"no model '{name}'; there are {', '.join(list_models())}")
-    known = inspect.signature(_BUILDERS[name]).parameters
-    unknown = options.keys() - known.keys()
-    if unknown:
-        raise ValueError(f"{name} has no option {sorted(unknown)}; it has {', '.join(known)}")
-    return _BUILDERS[name](**options)
-
-
-def count_parameters(model, paper=True):
-    """Number of trainable parameters.
-
-    Args:
-        paper: count as the paper does, with the unused classifier of the official encoder (513,000 at width 1).
-    """
-    own = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return own + (model.uncounted_parameters if paper else 0)
+__all__ = [
+    "MattingOutput",
+    "build_model",
+    "count_parameters",
+    "fast",
+    "from_pretrained",
+    "list_models",
+    "load_imagenet",
+    "load_official",
+    "save_pretrained",
+]

@@ -82,6 +82,30 @@ class NoSBFI(nn.Module):
         return matting
 
 
+class SideHead(nn.Conv2d):
+    """3x3 convolution to three logits, upsampled to full resolution.
+
+    Args:
+        channels: of the input. factor: of the upsampling.
+    """
+
+    def __init__(self, channels, factor):
+        super().__init__(channels, 3, 3, padding=1, bias=False)
+        self.factor = factor
+
+    def forward(self, x):
+        """(N, C, h, w) -> 1-tuple of (N, 3, factor h, factor w)."""
+        return (upsample(super().forward(x), self.factor),)
+
+
+class NoSideHead(nn.Module):
+    """Side output left out, as for inference."""
+
+    def forward(self, x):
+        """Returns an empty tuple."""
+        return ()
+
+
 class DBFI(nn.Module):
     """Deep bipartite-feature integration (Eq. 3): context of X joins the semantic decoder, with a residual.
 
@@ -98,13 +122,13 @@ class DBFI(nn.Module):
         self.project_semantic = _project(channels, channels // 2)
         self.project_deep = _project(deep_channels, channels // 2)
         self.merge = _merge(2 * (channels // 2), channels)
-        self.side = nn.Conv2d(channels, 3, 3, padding=1, bias=False)
+        self.side = SideHead(channels, 32 // ratio)
 
     def forward(self, semantic, deep):
         """(N, C, h, w) and X (N, CX, H/32, W/32) -> (N, C, h, w) and a 1-tuple of side logits (N, 3, H, W)."""
         deep = upsample(self.project_deep(deep), self.ratio)
         semantic = semantic + self.merge(torch.cat([self.project_semantic(semantic), deep], dim=1))
-        return semantic, (upsample(self.side(semantic), 32 // self.ratio),)
+        return semantic, self.side(semantic)
 
 
 class NoDBFI(nn.Module):

@@ -1,64 +1,210 @@
-"""From the state-dict names of the authors' releases to ours."""
+"""Weights of the authors' releases and of ImageNet: from their state-dict names to ours."""
 
+import pickle
 import re
+from pathlib import Path
 
-_LEVELS = r"(\d)"
-P3MNET_R34 = [
-    (r"resnet\.conv1\.", r"encoder.stem.0."),
-    (r"resnet\.bn1\.", r"encoder.stem.1."),
-    (r"resnet\.(layer\d)\.", r"encoder.\1."),
-    (rf"tfi_{_LEVELS}\.transform\.", r"tfi.\1.project."),
-    (rf"tfi_{_LEVELS}\.conv1\.", r"tfi.\1.merge.0."),
-    (rf"tfi_{_LEVELS}\.bn1\.", r"tfi.\1.merge.1."),
-    (rf"sbfi_{_LEVELS}\.transform1\.", r"sbfi.\1.project_matting."),
-    (rf"sbfi_{_LEVELS}\.transform2\.", r"sbfi.\1.project_full."),
-    (rf"sbfi_{_LEVELS}\.conv1\.", r"sbfi.\1.merge.0."),
-    (rf"sbfi_{_LEVELS}\.bn1\.", r"sbfi.\1.merge.1."),
-    (rf"dbfi_{_LEVELS}\.transform1\.", r"dbfi.\1.project_semantic."),
-    (rf"dbfi_{_LEVELS}\.transform2\.", r"dbfi.\1.project_deep."),
-    (rf"dbfi_{_LEVELS}\.conv1\.", r"dbfi.\1.merge.0."),
-    (rf"dbfi_{_LEVELS}\.bn1\.", r"dbfi.\1.merge.1."),
-    (rf"dbfi_{_LEVELS}\.conv2\.", r"dbfi.\1.side."),
-    (rf"decoder{_LEVELS}_g\.", r"semantic.\1."),
-    (rf"decoder{_LEVELS}_l\.", r"matting.\1."),
-    (r"decoder_final_l\.", r"detail."),
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+# What follows is (pattern, replacement), matched at the start of a name, the first that fits. None: nothing of ours.
+_R34_ENCODER = [
+    (r"conv1\.", "stem.0."),
+    (r"bn1\.", "stem.1."),
+    (r"fc\.", None),  # the ImageNet classifier
 ]
-# Encoder tensors are stored a second time under these names.
-_ALIASES = [
-    (r"encoder0\.0\.", r"resnet.conv1."),
-    (r"encoder0\.1\.", r"resnet.bn1."),
-    (r"encoder1\.0\.", r"resnet.layer1."),
+_SWIN_ENCODER = [
+    (r"patch_embed\.proj(\d)\.", r"stem.conv\1."),
+    (r"patch_embed\.norm\.", "stem.norm."),
+    (r"layers\.\d\.blocks\.\d\.(attn_mask|attn\.relative_position_index)$", None),  # follow from the size
+    (r"layers\.(\d)\.blocks\.", r"stages.\1."),
+    (r"layers\.(\d)\.downsample\.", r"merges.\1."),
+    (r"head\.", None),
+]
+_VITAE_ENCODER = [
+    (r"layers\.0\.RC\.proj(\d)\.", r"stem.conv\1."),
+    (r"layers\.0\.RC\.norm\.", "stem.norm."),
+    *((rf"layers\.{i}\.RC\.", f"merges.{i - 1}.") for i in (1, 2, 3)),
+    (r"layers\.0\.NC\.\d\.attn\.norm1\.", None),  # made, never called
+    (r"layers\.(\d)\.NC\.(\d+)\.PCM\.", r"stages.\1.\2.pcm."),
+    (r"layers\.(\d)\.NC\.", r"stages.\1."),
+    (r"head\.", None),
+]
+_DECODER = [
+    (r"tfi_(\d)\.transform\.", r"tfi.\1.project."),
+    (r"sbfi_(\d)\.transform1\.", r"sbfi.\1.project_matting."),
+    (r"sbfi_(\d)\.transform2\.", r"sbfi.\1.project_full."),
+    (r"dbfi_(\d)\.transform1\.", r"dbfi.\1.project_semantic."),
+    (r"dbfi_(\d)\.transform2\.", r"dbfi.\1.project_deep."),
+    (r"dbfi_(\d)\.conv2\.", r"dbfi.\1.side."),
+    (r"(tfi|sbfi|dbfi)_(\d)\.conv1\.", r"\1.\2.merge.0."),
+    (r"(tfi|sbfi|dbfi)_(\d)\.bn1\.", r"\1.\2.merge.1."),
+    (r"decoder(\d)_g\.", r"semantic.\1."),
+    (r"decoder(\d)_l\.", r"matting.\1."),
+    (r"decoder_final_g\.", "head."),
+    (r"decoder_final_l\.", "detail."),
+]
+# Encoder tensors of the R34 release are stored a second time under these names.
+_R34_ALIASES = [
+    (r"encoder0\.0\.", "resnet.conv1."),
+    (r"encoder0\.1\.", "resnet.bn1."),
+    (r"encoder1\.0\.", "resnet.layer1."),
     (r"encoder([234])\.", r"resnet.layer\1."),
 ]
+# timm's resnet34 has the names of the release; of its swin_tiny only blocks and the last norm fit (no 4x4 patches here).
+_TIMM_SWIN = [
+    (r"patch_embed\.", None),
+    (r"layers\.\d\.downsample\.", None),
+    (r"layers\.\d\.blocks\.\d\.(attn_mask|attn\.relative_position_index)$", None),
+    (r"layers\.(\d)\.blocks\.", r"stages.\1."),
+    (r"head\.", None),
+]
+_ENCODERS = {"p3mnet_resnet34": _R34_ENCODER, "p3mnet_swin_t": _SWIN_ENCODER, "p3mnet_vitae_s": _VITAE_ENCODER}
+_TIMM = {"p3mnet_resnet34": "resnet34", "p3mnet_swin_t": "swin_tiny_patch4_window7_224"}
 
 
-def load_official(model, state_dict):
-    """Load an official P3M-Net (ResNet-34) state dict, of the ACM MM 2021 or IJCV 2023 release, into our network.
-
-    Where an encoder tensor is stored under two names, the later one counts, as when the official module loads it.
+def read_checkpoint(source):
+    """Name -> tensor of a checkpoint, safely: a pickle that would run code is refused.
 
     Args:
-        model:      `build_model("p3mnet_resnet34")` at width 1.
-        state_dict: official name -> tensor.
+        source: path of a `.safetensors`, `.pth`, `.pt`, `.ckpt` or `.tar` file, or a state dict. A `{"state_dict": ...}` or
+            `{"model": ...}` around it and a `module.` before every name are taken off.
     Raises:
-        KeyError: names are missing or surplus (they are listed). RuntimeError: a tensor has another shape.
+        FileNotFoundError: no such file. ValueError: not a checkpoint, or values that are not finite; names the file.
     """
+    where = "state dict"
+    if not isinstance(source, dict):
+        where, source = str(source), _load(Path(source))
+    for wrapper in ("state_dict", "state_dict_ema", "model"):
+        if isinstance(source.get(wrapper), dict):
+            source = source[wrapper]
+    if not source or not all(isinstance(value, torch.Tensor) for value in source.values()):
+        raise ValueError(f"{where}: not a state dict (name -> tensor), bare or under 'state_dict' or 'model'")
+    if all(name.startswith("module.") for name in source):
+        source = {name.removeprefix("module."): value for name, value in source.items()}
+    broken = [name for name, value in source.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise ValueError(f"{where}: NaN or infinity in {_some(broken)}")
+    return source
+
+
+def _load(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path}: refused, loading it would run code; save its state dict alone ({error})") from error
+    except (SafetensorError, RuntimeError, EOFError, KeyError) as error:
+        raise ValueError(f"{path}: damaged, or not a checkpoint ({error})") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: holds a {type(state).__name__}, not a state dict")
+    return state
+
+
+def load_official(model, checkpoint):
+    """Load a released P3M-Net (MM 2021: ResNet-34; IJCV 2023: ResNet-34, Swin-T, ViTAE-S) into ours.
+
+    Where an encoder tensor is stored under two names, the later one counts, as when the official module loads it. The random
+    features of ViTAE-S are in no checkpoint: ours stay (see `vitae.PerformerAttention`).
+
+    Args:
+        model:      `build_model` of the same variant at width 1.
+        checkpoint: see `read_checkpoint`.
+    Returns:
+        the model.
+    Raises:
+        ValueError: another variant: missing, surplus and mis-shaped tensors are listed; and as `read_checkpoint`.
+    """
+    variant = model.config["model"]
+    encoder = _ENCODERS[variant]
     renamed = {}
-    for key, tensor in state_dict.items():
-        key = _rename(key, _ALIASES)
-        if not key.startswith("resnet.fc."):  # the classifier that nothing uses
-            renamed[_rename(key, P3MNET_R34)] = tensor
-    expected = model.state_dict().keys()
-    missing, surplus = sorted(expected - renamed.keys()), sorted(renamed.keys() - expected)
-    if missing or surplus:
-        raise KeyError(f"not an official P3M-Net (R34) state dict: missing {missing[:8]}, surplus {surplus[:8]}")
-    model.load_state_dict(renamed)
+    for name, tensor in read_checkpoint(checkpoint).items():
+        name = _rename(name, _R34_ALIASES) if variant == "p3mnet_resnet34" else name
+        found = re.match(r"(?:resnet|encoder)\.", name)
+        ours = _rename(name[found.end() :], encoder) if found else _rename(name.removeprefix("decoder."), _DECODER)
+        if ours is not None:
+            renamed["encoder." + ours if found else ours] = tensor
+    load_strictly(model, renamed, f"not an official {variant} checkpoint", optional=r"encoder\.stages\..*\.features")
     return model
 
 
-def _rename(key, rules):
+def load_imagenet(model, weights=None):
+    """Start the encoder of a P3M-Net from ImageNet.
+
+    Args:
+        model:   `build_model` of any P3M-Net at width 1.
+        weights: timm's `resnet34` or `swin_tiny_patch4_window7_224`, or an encoder the P3M authors trained: a file or a state
+            dict. None asks timm, which asks the hub.
+    Returns:
+        names of the encoder's tensors that the weights do not have (timm's Swin has neither our stem nor our merging).
+    Raises:
+        OSError: None, and the hub cannot be reached: says what to fetch. ValueError: weights of something else.
+    """
+    variant = model.config["model"]
+    state = _ask_hub(variant) if weights is None else read_checkpoint(weights)
+    state = {re.sub(r"^(resnet|encoder)\.", "", name): tensor for name, tensor in state.items()}
+    timm_swin = variant == "p3mnet_swin_t" and "patch_embed.proj.weight" in state
+    rules = _TIMM_SWIN if timm_swin else _ENCODERS[variant]
+    renamed = {ours: tensor for name, tensor in state.items() if (ours := _rename(name, rules)) is not None}
+    optional = r"stem\..*|merges\..*" if timm_swin else r"stages\..*\.features"
+    return load_strictly(model.encoder, renamed, f"not ImageNet weights of {variant}'s encoder", optional)
+
+
+def _ask_hub(variant):
+    if variant not in _TIMM:
+        raise OSError(f"nobody publishes ImageNet weights for {variant} on a hub; pass the authors' encoder as `weights`")
+    name = _TIMM[variant]
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # whatever the hub client raises where there is no network
+        url = f"https://huggingface.co/timm/{timm.get_pretrained_cfg(name).hf_hub_id.removeprefix('timm/')}"
+        raise OSError(
+            f"no ImageNet weights for {variant}: the hub cannot be reached ({type(error).__name__}). Fetch model.safetensors "
+            f"from {url} and name its folder in P3M_IMAGENET (as {variant}.safetensors), or set init: scratch"
+        ) from error
+
+
+def load_strictly(module, state, complaint, optional=""):
+    """Load a state dict of our names.
+
+    Args:
+        complaint: beginning of the message. optional: pattern of names that `state` may lack.
+    Returns:
+        the optional names that it lacks.
+    Raises:
+        ValueError: lists missing, surplus and mis-shaped tensors.
+    """
+    own = module.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    left = [name for name in missing if re.fullmatch(optional, name)]
+    faults = {
+        "missing": [name for name in missing if name not in left],
+        "surplus": sorted(state.keys() - own.keys()),
+        "of another shape": [
+            f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
+            for name in own.keys() & state.keys()
+            if state[name].shape != own[name].shape
+        ],
+    }
+    if any(faults.values()):
+        listed = "; ".join(f"{kind}: {_some(sorted(names))}" for kind, names in faults.items() if names)
+        raise ValueError(f"{complaint}: {listed}")
+    module.load_state_dict(state, strict=False)
+    return left
+
+
+def _some(names, limit=6):
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def _rename(name, rules):
     for pattern, replacement in rules:
-        renamed, hits = re.subn("^" + pattern, replacement, key)
-        if hits:
-            return renamed
-    return key
+        found = re.match(pattern, name)
+        if found:
+            return None if replacement is None else found.expand(replacement) + name[found.end() :]
+    return name

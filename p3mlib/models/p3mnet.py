@@ -1,5 +1,6 @@
 """P3M-Net: one encoder, a semantic and a matting decoder, joined by TFI, sBFI and dBFI (Sec. 4.1)."""
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 
 from p3mlib.models.integration import DBFI, SBFI, TFI, NoDBFI, NoSBFI, NoTFI, upsample
 from p3mlib.models.resnet_mp import ResNet34MP
+from p3mlib.models.swin_mp import swin_t
+from p3mlib.models.vitae import vitae_s
 
 
 class MattingOutput(NamedTuple):
@@ -40,8 +43,20 @@ def fuse(segmentation, detail):
     return torch.where(unknown, detail, opaque.to(detail.dtype))
 
 
-@torch.library.custom_op("p3mlib::max_unpool2d", mutates_args=())
-def unpool(x: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+def last_writers(x, indices):
+    """For every window the value of the last window that names the same position, so that the order of writing is nothing.
+
+    Windows that share a position are neighbours: to the right, or one of three in the next row.
+    """
+    winner = x.clone()
+    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        here = (..., slice(0, x.shape[-2] - down), slice(max(0, -right), x.shape[-1] - max(0, right)))
+        later = (..., slice(down, None), slice(max(0, right), x.shape[-1] + min(0, right)))
+        torch.where(indices[later] == indices[here], x[later], winner[here], out=winner[here])
+    return winner
+
+
+def unpool(x, indices):
     """Undo a 2x max-pooling: values return to where they came from, zero elsewhere.
 
     Overlapping 3x3 windows often name one position several times. The last of them in row-major order wins, as in the
@@ -53,17 +68,16 @@ def unpool(x: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     Returns:
         (N, C, 2h, 2w).
     """
+    return _unpool(x, indices)
+
+
+@torch.library.custom_op("p3mlib::max_unpool2d", mutates_args=())
+def _unpool(x: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     x, indices = x.contiguous(), indices.contiguous()
-    winner = x.clone()
-    # Windows that share a position are neighbours. Whoever writes last, all of them now write the same value.
-    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
-        here = (..., slice(0, x.shape[-2] - down), slice(max(0, -right), x.shape[-1] - max(0, right)))
-        later = (..., slice(down, None), slice(max(0, right), x.shape[-1] + min(0, right)))
-        torch.where(indices[later] == indices[here], x[later], winner[here], out=winner[here])
-    return F.max_unpool2d(winner, indices, 2, 2)
+    return F.max_unpool2d(last_writers(x, indices), indices, 2, 2)
 
 
-@unpool.register_fake
+@_unpool.register_fake
 def _(x, indices):
     return x.new_empty(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
 
@@ -77,7 +91,7 @@ def _gradient_of_unpool(ctx, gradient):
     return gradient.flatten(2).gather(2, indices.flatten(2)).view(indices.shape), None
 
 
-unpool.register_autograd(_gradient_of_unpool, setup_context=_save_indices)
+_unpool.register_autograd(_gradient_of_unpool, setup_context=_save_indices)
 
 
 def _convs(*channels):
@@ -91,7 +105,9 @@ class P3MNet(nn.Module):
     """Privacy-preserving portrait matting network.
 
     Args:
-        encoder: module giving `resnet_mp.Features`, with `full_channels`, `skip_channels`, `deep_channels`.
+        encoder: module giving `features.Features`, with `full_channels`, `skip_channels`, `deep_channels`,
+            `changes_channels` ("first" or "last" convolution of a decoder block), `overlapping` (pooling windows) and
+            `uncounted_parameters`.
         tfi, sbfi, dbfi: build the module, or its off twin. All off is the paper's BASIC.
     Shape:
         image (N, 3, H, W), normalised with `mean` and `std`, H and W multiples of 32 -> MattingOutput.
@@ -102,31 +118,24 @@ class P3MNet(nn.Module):
     """
 
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    smallest_side = 0  # see `evaluate.predict`
 
     def __init__(self, encoder, tfi=True, sbfi=True, dbfi=True):
         super().__init__()
         self.encoder = encoder
-        c0, c1, c2, c3 = encoder.skip_channels
-        full, deep = encoder.full_channels, encoder.deep_channels
-        levels = (c0, c1, c2, c3)
-        self.semantic = nn.ModuleList(
-            [
-                nn.Sequential(*_convs(c0, c0, c0), nn.Conv2d(c0, 3, 3, padding=1)),
-                _convs(c1, c1, c1, c0),
-                _convs(c2, c2, c2, c1),
-                _convs(c3, c3, c3, c2),
-                _convs(deep, deep, deep, c3),
-            ]
-        )
-        self.matting = nn.ModuleList(
-            [
-                _convs(c0, c0, full),
-                _convs(c1, c1, c1, c0),
-                _convs(c2, c2, c2, c1),
-                _convs(c3, c3, c3, c2),
-                _convs(deep, deep, deep, c3),
-            ]
-        )
+        self.unpool = unpool if encoder.overlapping else partial(F.max_unpool2d, kernel_size=2)
+        levels, full, deep = encoder.skip_channels, encoder.full_channels, encoder.deep_channels
+        first = encoder.changes_channels == "first"
+        inputs = (*levels, deep)
+        if first:  # logits come from one more convolution, at full resolution
+            segment = nn.Sequential(*_convs(levels[0], full, full), nn.Conv2d(full, full, 3, padding=1))
+            self.head = nn.Conv2d(full, 3, 3, padding=1)
+        else:
+            segment = nn.Sequential(*_convs(levels[0], full, full), nn.Conv2d(full, 3, 3, padding=1))
+            self.head = nn.Identity()
+        blocks = [(i, o, o, o) if first else (i, i, i, o) for i, o in zip(inputs[1:], levels, strict=True)]
+        self.semantic = nn.ModuleList([segment, *(_convs(*b) for b in blocks)])
+        self.matting = nn.ModuleList([_convs(levels[0], full, full), *(_convs(*b) for b in blocks)])
         self.detail = nn.Conv2d(full, 1, 3, padding=1)
         self.tfi = nn.ModuleList(TFI(c) if tfi else NoTFI() for c in levels)
         self.sbfi = nn.ModuleList(SBFI(c, full, 2 ** (i + 1)) if sbfi else NoSBFI() for i, c in enumerate(levels[:3]))
@@ -151,24 +160,36 @@ class P3MNet(nn.Module):
         context, side1 = self.dbfi[1](s1, deep)
         s0 = upsample(d1(context), 2)  # 1/2
         context, side0 = self.dbfi[0](s0, deep)
-        return upsample(d0(context), 2), (s0, s1, s2, s3), side2 + side1 + side0
+        return self.head(upsample(d0(context), 2)), (s0, s1, s2, s3), side2 + side1 + side0
 
     def _matte(self, features, semantics):
         x = features.deep
         for level in (4, 3, 2, 1):  # to 1/16, 1/8, 1/4, 1/2
-            x = unpool(self.matting[level](x), features.indices[level])
+            x = self.unpool(self.matting[level](x), features.indices[level])
             x = self.tfi[level - 1](semantics[level - 1], x, features.skips[level - 1])
             if level < 4:
                 x = self.sbfi[level - 1](x, features.full)
-        x = unpool(self.matting[0](x), features.indices[0])
+        x = self.unpool(self.matting[0](x), features.indices[0])
         return torch.sigmoid(self.detail(x))
 
     @property
     def uncounted_parameters(self):
         """Parameters of the official module that take part in nothing, yet are in the paper's counts."""
-        return self.encoder.uncounted_classifier
+        return self.encoder.uncounted_parameters
 
 
 def p3mnet_resnet34(width=1.0, tfi=True, sbfi=True, dbfi=True):
     """P3M-Net (R34). `width` multiplies every channel count; see P3MNet for the switches."""
     return P3MNet(ResNet34MP(width), tfi=tfi, sbfi=sbfi, dbfi=dbfi)
+
+
+def p3mnet_swin_t(width=1.0, tfi=True, sbfi=True, dbfi=True):
+    """P3M-Net (Swin-T); arguments as for `p3mnet_resnet34`."""
+    model = P3MNet(swin_t(width), tfi=tfi, sbfi=sbfi, dbfi=dbfi)
+    model.smallest_side = 512 if width == 1 else 0  # a rule of the official network; narrow ones are trained on small images
+    return model
+
+
+def p3mnet_vitae_s(width=1.0, tfi=True, sbfi=True, dbfi=True):
+    """P3M-Net (ViTAE-S); arguments as for `p3mnet_resnet34`."""
+    return P3MNet(vitae_s(width), tfi=tfi, sbfi=sbfi, dbfi=dbfi)

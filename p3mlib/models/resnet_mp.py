@@ -1,28 +1,13 @@
 """ResNet-34 with max-pooling in place of strides: the encoder of P3M-Net (R34), Sec. 4.2.1."""
 
-from typing import NamedTuple
-
 import torch.nn.functional as F
 from timm.models.resnet import BasicBlock
-from torch import Tensor, nn
+from torch import nn
+
+from p3mlib.models.features import Features
 
 BLOCKS = (3, 4, 6, 3)
 CHANNELS = (64, 128, 256, 512)
-
-
-class Features(NamedTuple):
-    """What every P3M-Net encoder gives its decoders, for an input of (N, 3, H, W).
-
-    full:    E0, (N, C0, H, W).
-    skips:   four maps at 1/2, 1/4, 1/8, 1/16.
-    deep:    X at 1/32.
-    indices: five int64 index maps of the poolings that made 1/2, 1/4, 1/8, 1/16, 1/32.
-    """
-
-    full: Tensor
-    skips: tuple
-    deep: Tensor
-    indices: tuple
 
 
 def scaled(channels, width):
@@ -48,6 +33,8 @@ class ResNet34MP(nn.Module):
         width: multiplies every channel count; 1 is the paper's network.
     """
 
+    changes_channels, overlapping = "last", True
+
     def __init__(self, width=1.0):
         super().__init__()
         c1, c2, c3, c4 = (scaled(c, width) for c in CHANNELS)
@@ -58,7 +45,7 @@ class ResNet34MP(nn.Module):
         self.layer3 = _stage(c2, c3, BLOCKS[2])
         self.layer4 = _stage(c3, c4, BLOCKS[3])
         # The authors' module also carries an unused ImageNet classifier; the paper counts its parameters.
-        self.uncounted_classifier = 1000 * c4 + 1000
+        self.uncounted_parameters = 1000 * c4 + 1000
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

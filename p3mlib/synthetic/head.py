@@ -99,7 +99,7 @@ class HeadMaps:
         points:   (h, w, 3) head coordinates of the hit, or of the closest approach where the ray misses.
         normals:  (h, w, 3) unit normals in camera coordinates.
         depth:    (h, w) camera z of `points`.
-        distance: (h, w) negative where the ray hits, else its distance to the surface in units, at most four steps.
+        distance: (h, w) distance to the outline in units, negative inside, at most four steps either way.
     """
 
     left: float
@@ -192,7 +192,8 @@ class Head:
         ray = self.to_head(np.array([0.0, 0.0, -1.0]))
         length = np.linalg.norm(ray)
         points, gap, hit = _trace(self.radius, start.astype(np.float32), (ray / length).astype(np.float32))
-        distance = np.where(hit, np.float32(-step), np.minimum(gap, 4 * step)).astype(np.float32)
+        depth_inside = cv2.distanceTransform(hit.astype(np.uint8), cv2.DIST_L2, 3)  # 1 at the outermost rays that hit
+        distance = np.where(hit, -step * depth_inside, gap).clip(-4 * step, 4 * step).astype(np.float32)
         normals = self._normals(points)
         depth = self.to_camera(points)[..., 2].astype(np.float32)
         return HeadMaps(left, top, step, points, normals, depth, distance)

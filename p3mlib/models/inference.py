@@ -1,0 +1,65 @@
+"""The same network made fast for prediction: nothing that only training needs, in the memory format and precision that pay."""
+
+import copy
+
+import torch
+from timm.models.resnet import BasicBlock
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from p3mlib.models.integration import DBFI, NoSideHead
+
+
+class Fast(nn.Module):
+    """A network for prediction; made by `fast`.
+
+    Shape:
+        as the network's; outputs are float32, `sides` is empty.
+    """
+
+    def __init__(self, network, dtype, compiled):
+        super().__init__()
+        self.network, self.dtype = network, dtype
+        self.mean, self.std = network.mean, network.std
+        self.call = torch.compile(network, dynamic=False) if compiled else network
+
+    @torch.inference_mode()
+    def forward(self, image):
+        """Normalised (N, 3, H, W) -> MattingOutput."""
+        image = image.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(image.device.type, self.dtype, enabled=self.dtype is not None):
+            output = self.call(image)
+        return type(output)(*(x.float() if isinstance(x, torch.Tensor) else x for x in output))
+
+
+def fast(model, dtype=None, compiled=False):
+    """A copy of a network for prediction: side outputs skipped, batch norms folded into convolutions, channels last.
+
+    Args:
+        model:    P3M-Net; it is not changed.
+        dtype:    None for full precision, or torch.bfloat16 or torch.float16 for autocast.
+        compiled: torch.compile; each image size is compiled once, which takes a minute and needs a C++ compiler.
+    Returns:
+        Fast. In full precision its outputs equal the model's up to rounding.
+    """
+    network = copy.deepcopy(model).eval().requires_grad_(False)
+    for module in list(network.modules()):
+        if isinstance(module, DBFI):
+            module.side = NoSideHead()
+        if isinstance(module, nn.Sequential):
+            _fold(module, zip(list(module._modules)[:-1], list(module._modules)[1:], strict=True))
+        if isinstance(module, BasicBlock):
+            _fold(module, (("conv1", "bn1"), ("conv2", "bn2")))
+    if dtype is not None:
+        for module in network.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                module.to(dtype)  # once, instead of in every pass
+    return Fast(network.to(memory_format=torch.channels_last), dtype, compiled)
+
+
+def _fold(parent, pairs):
+    for first, second in pairs:
+        convolution, norm = getattr(parent, first), getattr(parent, second)
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(parent, first, fuse_conv_bn_eval(convolution, norm))
+            setattr(parent, second, nn.Identity())

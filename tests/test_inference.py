@@ -1,0 +1,63 @@
+"""The fast path gives what the plain network gives; the bench reports both."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from p3mlib.__main__ import main
+from p3mlib.bench import bench, plain
+from p3mlib.models import build_model, fast, list_models
+
+
+def warmed(name):
+    """A narrow network whose batch norms do something."""
+    torch.manual_seed(0)
+    model = build_model(name, width=0.125)
+    for _ in range(3):
+        model.train()(2 * torch.randn(2, 3, 64, 64) + 1)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("size", [(64, 96), (224, 224)])
+def test_the_fast_path_gives_the_same(name, size):
+    model, image = warmed(name), torch.randn(2, 3, *size)
+    names = list(model.state_dict())
+    with torch.inference_mode():
+        expected = model(image)
+    quick = fast(model)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in quick.modules())
+    output = quick(image)
+    assert output.sides == () and output.alpha.dtype == torch.float32
+    for one, other in zip(expected[:2], output[:2], strict=True):
+        assert torch.allclose(one, other, atol=1e-3)
+    assert list(model.state_dict()) == names and len(model(image).sides) == 3, "the model itself is not changed"
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_half_precision_is_close_and_comes_back_as_float32(name):
+    model, image = warmed(name), torch.randn(1, 3, 64, 64)
+    half = fast(model, dtype=torch.bfloat16)(image)
+    assert half.detail.dtype == torch.float32
+    assert (half.detail - plain(model)(image).detail).abs().mean() < 0.02
+
+
+def test_bench_measures_every_path(monkeypatch, capsys):
+    monkeypatch.setattr("p3mlib.bench.build_model", lambda name: build_model(name, width=0.0625))
+    rows = bench(["p3mnet_resnet34"], size=64, rounds=2, memory=False, progress=False)
+    assert [row["path"] for row in rows] == ["plain", "fp32", "bf16"]
+    assert rows[0]["ratio"] == 1 and all(row["ms"] > 0 and math.isnan(row["peak_mib"]) for row in rows)
+    monkeypatch.setattr("p3mlib.bench._peak_memory", lambda *arguments: 1.0)
+    assert main(["bench", "p3mnet_resnet34", "--size", "64", "--rounds", "1", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert {row["model"] for row in shown} == {"p3mnet_resnet34"} and shown[1]["size"] == 64
+    assert main(["bench", "--size", "100"]) == 1
+    assert "--size 100: a positive multiple of 32" in capsys.readouterr().err
+
+
+def test_peak_memory_is_that_of_one_pass():
+    from p3mlib.bench import _pass_memory
+
+    assert 1 < _pass_memory("p3mnet_resnet34", "plain", 128, "cpu") < 1000
