@@ -20,7 +20,7 @@ def main(argv=None):
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments) or 0
-    except (ValueError, FileNotFoundError, PermissionError) as error:
+    except (ValueError, OSError) as error:
         print(f"p3mlib {arguments.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

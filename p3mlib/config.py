@@ -79,7 +79,7 @@ class Profile:
 class Row:
     """What is trained: `train` is the domain of the training images, B (blurred) or N (normal).
 
-    Of the profile's seeds the first `seeds` are run; 0 runs all.
+    Of the profile's seeds the first `seeds` are run; 0 runs all. `lr` multiplies the profile's learning rate.
     """
 
     method: str
@@ -88,6 +88,7 @@ class Row:
     options: dict[str, bool]
     train: str
     seeds: int = 0
+    lr: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,14 @@ class Experiment:
     profile: Profile
     seed: int
 
+    @property
+    def train(self):
+        """The profile's TrainConfig with the learning rate of this row."""
+        return dataclasses.replace(self.profile.train, lr=self.profile.train.lr * self.row.lr)
+
     def training(self, data):
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""
-        train = {k: v for k, v in dataclasses.asdict(self.profile.train).items() if k not in ("workers", "in_memory")}
+        train = {k: v for k, v in dataclasses.asdict(self.train).items() if k not in ("workers", "in_memory")}
         row = {"model": self.row.model, "options": dict(self.row.options), "train": self.row.train}
         return {**row, **train, "seed": self.seed, "data": data}
 

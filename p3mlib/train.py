@@ -54,7 +54,7 @@ def learning_rate(config, done):
 def build(experiment):
     """The experiment's network with its seeded initial weights, its encoder from ImageNet if the profile says so."""
     torch.manual_seed(experiment.seed)
-    config = experiment.profile.train
+    config = experiment.train
     model = build_model(experiment.row.model, width=config.width, **experiment.row.options)
     if config.init == "imagenet":
         load_imagenet(model, paths.imagenet(experiment.row.model))
@@ -75,7 +75,7 @@ def fit(experiment, portraits, folder, progress=True, position=0):
     Raises:
         ValueError: fewer images than one batch. RuntimeError: the loss is not finite.
     """
-    config = experiment.profile.train
+    config = experiment.train
     if len(portraits) < config.batch_size:
         raise ValueError(f"{len(portraits)} training images are fewer than one batch of {config.batch_size}")
     accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))

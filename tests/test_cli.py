@@ -1,12 +1,13 @@
 """The command line, called as a user calls it."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from p3mlib import io
+from p3mlib import config, io
 from p3mlib.__main__ import main
 
 
@@ -93,6 +94,16 @@ def test_weights_of_another_network_are_refused(weights, tmp_path, capsys):
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
     assert main(["predict", str(tmp_path / "a.png"), "--weights", str(weights), "-o", str(tmp_path)]) == 1
     assert "not the weights that config.json describes" in capsys.readouterr().err
+
+
+def test_imagenet_weights_that_are_missing_are_one_sentence(home, monkeypatch, capsys):
+    grid = config.load()
+    smoke = grid.profiles["smoke"]
+    changed = dataclasses.replace(smoke, train=dataclasses.replace(smoke.train, init="imagenet"))
+    monkeypatch.setitem(grid.profiles, "smoke", changed)
+    monkeypatch.setenv("P3M_IMAGENET", str(home))
+    assert main(["train", "p3mnet_swin_t", "--profile", "smoke", "--jobs", "1"]) == 1
+    assert "(P3M_IMAGENET): no p3mnet_swin_t.safetensors or p3mnet_swin_t.pth in it" in capsys.readouterr().err
 
 
 def test_two_inputs_never_write_one_file(weights, tmp_path, capsys):

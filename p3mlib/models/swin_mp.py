@@ -108,12 +108,9 @@ class Block(nn.Module):
 
 
 def swin_t(width=1.0):
-    """Swin-T encoder; `width` multiplies channels (96, 192, 384, 768), heads (3, 6, 12, 24) and the rate of stochastic depth.
-
-    A narrow network has nothing to spare: with the full rate one of an eighth hardly learns.
-    """
+    """Swin-T encoder; `width` multiplies channels (96, 192, 384, 768) and heads (3, 6, 12, 24)."""
     channels = 3 * max(4, 2 * round(16 * width))
-    rates = [DROP_PATH * width * i / (sum(DEPTHS) - 1) for i in range(sum(DEPTHS))]
+    rates = [DROP_PATH * i / (sum(DEPTHS) - 1) for i in range(sum(DEPTHS))]
     stages = []
     for i, (depth, heads) in enumerate(zip(DEPTHS, HEADS, strict=True)):
         wide, first = channels * 2**i, sum(DEPTHS[:i])
