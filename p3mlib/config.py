@@ -149,7 +149,8 @@ class Grid:
     def experiments(self, rows, profile):
         """All trainings of `rows` over their seeds, seed by seed."""
         seeds = self.profile(profile).seeds
-        return [self.experiment(row, profile, s) for s in seeds for row in rows if s in seeds[: self.rows[row].seeds or None]]
+        wanted = [self.experiment(row, profile, seed) for seed in seeds for row in rows]
+        return [e for e in wanted if e.seed in seeds[: e.row.seeds or None]]
 
 
 def _known(table, name, what):
