@@ -11,6 +11,8 @@ from importlib import resources
 
 import yaml
 
+SCHEDULES = ("constant", "cosine", "step", "poly", "triangle")  # see `train.learning_rate`
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -31,8 +33,12 @@ class TrainConfig:
     size: int
     epochs: int
     batch_size: int
+    published: bool
+    optimiser: str
     lr: float
     schedule: str
+    weight_decay: float
+    clip: float
     trimap_kernel: tuple[int, int]
     in_memory: bool
     workers: int
@@ -110,11 +116,14 @@ class Experiment:
     row: Row
     profile: Profile
     seed: int
+    published: dict = dataclasses.field(default_factory=dict)
 
     @property
     def train(self):
-        """The profile's TrainConfig with the learning rate of this row."""
-        return dataclasses.replace(self.profile.train, lr=self.profile.train.lr * self.row.lr)
+        """The profile's TrainConfig, what the network's own paper trains with if the profile says so, this row's learning rate."""
+        own = self.published if self.profile.train.published else {}
+        train = dataclasses.replace(self.profile.train, **own)
+        return dataclasses.replace(train, lr=train.lr * (1.0 if own else self.row.lr))
 
     def training(self, data):
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""
@@ -137,6 +146,7 @@ class Grid:
     tables: dict[int, Table]
     notebooks: dict[str, tuple]
     alone: tuple = ()
+    published: dict[str, dict] = dataclasses.field(default_factory=dict)
 
     def profile(self, name):
         """The profile called `name`; ValueError lists the known ones."""
@@ -144,7 +154,8 @@ class Grid:
 
     def experiment(self, row, profile, seed=0):
         """The training of `row` in `profile` with `seed`; ValueError lists what there is."""
-        return Experiment(row, _known(self.rows, row, "row"), self.profile(profile), seed)
+        known = _known(self.rows, row, "row")
+        return Experiment(row, known, self.profile(profile), seed, self.published.get(known.model, {}))
 
     def experiments(self, rows, profile):
         """All trainings of `rows` over their seeds, seed by seed."""
@@ -214,7 +225,7 @@ def parse(text):
         ValueError: unknown, missing or wrongly typed key, an unknown choice, a table or notebook naming no row.
     """
     raw = yaml.safe_load(text)
-    unknown = raw.keys() - {"defaults", "profiles", "rows", "notebooks", "alone", "tables"}
+    unknown = raw.keys() - {"defaults", "profiles", "rows", "notebooks", "alone", "tables", "published"}
     if unknown:
         raise ValueError(f"experiments.yaml: unknown key {sorted(unknown)}")
     profiles = {
@@ -230,13 +241,21 @@ def parse(text):
         strangers = set(wanted) - rows.keys() - tables.keys()
         if strangers:
             raise ValueError(f"{where}: no such row {sorted(strangers)}; there are {', '.join(rows)}")
-    return Grid(profiles, rows, tables, notebooks, tuple(raw.get("alone", ())))
+    published, kinds = raw.get("published", {}), typing.get_type_hints(TrainConfig)
+    for model, change in published.items():
+        if unknown := change.keys() - kinds.keys():
+            raise ValueError(f"published.{model}: unknown key {sorted(unknown)}; known are {', '.join(kinds)}")
+        published[model] = {key: _typed(kinds[key], value, f"published.{model}.{key}") for key, value in change.items()}
+        for profile in profiles.values():
+            _check(dataclasses.replace(profile, train=dataclasses.replace(profile.train, **published[model])))
+    return Grid(profiles, rows, tables, notebooks, tuple(raw.get("alone", ())), published)
 
 
 def _check(profile):
     choices = {
         "train.init": (profile.train.init, ("imagenet", "scratch")),
-        "train.schedule": (profile.train.schedule, ("constant", "cosine")),
+        "train.schedule": (profile.train.schedule, SCHEDULES),
+        "train.optimiser": (profile.train.optimiser, ("adam", "sgd")),
         "test.strategy": (profile.test.strategy, ("resize", "hybrid")),
         "test.resizing": (profile.test.resizing, ("legacy", "modern")),
     }

@@ -21,7 +21,7 @@ WEIGHTS = {
 }
 
 
-def _full_precision(function):
+def full_precision(function):
     """Compute in float32 at least: half-precision tensors are widened, autocast is off."""
 
     def widen(tensor):
@@ -35,7 +35,7 @@ def _full_precision(function):
     return widened
 
 
-def _same_shape(**tensors):
+def same_shape(**tensors):
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items() if tensor is not None}
     if len(set(shapes.values())) > 1:
         raise ValueError("shapes differ: " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
@@ -73,7 +73,7 @@ def transition_mask(trimap):
     return ((trimap == 0.5) | (trimap == 128 / 255)).to(trimap.dtype)
 
 
-@_full_precision
+@full_precision
 def _cross_entropy(logits, labels):
     if logits.ndim != 4 or logits.shape[1] != 3 or logits[:, 0].shape != labels.shape:
         n, h, w = labels.shape
@@ -95,7 +95,7 @@ def segmentation_loss(logits, trimap):
     return _cross_entropy(logits, trimap_labels(trimap))
 
 
-@_full_precision
+@full_precision
 def alpha_loss(pred, alpha, mask=None):
     """Smooth absolute difference of two mattes, sqrt(d^2 + 1e-12).
 
@@ -108,7 +108,7 @@ def alpha_loss(pred, alpha, mask=None):
     Raises:
         ValueError: the shapes differ.
     """
-    _same_shape(pred=pred, alpha=alpha, mask=mask)
+    same_shape(pred=pred, alpha=alpha, mask=mask)
     if mask is None:
         return ((pred - alpha).square() + _TINY).sqrt().mean()
     return (((pred - alpha) * mask).square() + _TINY).sqrt().sum() / (mask.sum() + 1)
@@ -137,7 +137,7 @@ def _blur(x):
     return bell_rows @ (x @ box_columns.T) + box_rows @ (x @ bell_columns.T)
 
 
-@_full_precision
+@full_precision
 def laplacian_loss(pred, alpha, mask=None):
     """L1 distance of two Laplacian pyramids: the plain mean of every level, summed.
 
@@ -153,7 +153,7 @@ def laplacian_loss(pred, alpha, mask=None):
     Raises:
         ValueError: the shapes differ.
     """
-    _same_shape(pred=pred, alpha=alpha, mask=mask)
+    same_shape(pred=pred, alpha=alpha, mask=mask)
     rest = pred - alpha if mask is None else (pred - alpha) * mask
     terms = []
     while len(terms) < LEVELS and min(rest.shape[-2:]) > 1:
@@ -163,7 +163,7 @@ def laplacian_loss(pred, alpha, mask=None):
     return sum(terms, rest.abs().mean())
 
 
-@_full_precision
+@full_precision
 def composition_loss(alpha_pred, image, fg, bg):
     """Difference between the image and the predicted alpha's composite, in ImageNet-normalised colours.
 
@@ -175,8 +175,8 @@ def composition_loss(alpha_pred, image, fg, bg):
     Raises:
         ValueError: the shapes differ.
     """
-    _same_shape(image=image, fg=fg, bg=bg)
-    _same_shape(alpha_pred=alpha_pred, **{"one channel of image": image[:, :1]})
+    same_shape(image=image, fg=fg, bg=bg)
+    same_shape(alpha_pred=alpha_pred, **{"one channel of image": image[:, :1]})
     std = image.new_tensor(IMAGENET_STD).view(1, 3, 1, 1)
     composite = alpha_pred * fg + (1 - alpha_pred) * bg  # in this order exactly fg where alpha is 1
     difference = (composite - image) / std

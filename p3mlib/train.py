@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from p3mlib import paths
 from p3mlib.augment import random_view
 from p3mlib.io import atomic_path, write_text
-from p3mlib.losses import matting_loss
-from p3mlib.models import build_model, load_imagenet, save_pretrained
+from p3mlib.models import backbones, build_model, load_imagenet, save_pretrained
 
 
 class TrainingViews(Dataset):
@@ -45,20 +45,74 @@ def _needed(sample):
 
 
 def learning_rate(config, done):
-    """Learning rate after the fraction `done` of all steps: constant, or 5% linear warm-up and a cosine to zero."""
-    if config.schedule == "constant":
-        return config.lr
-    return config.lr * min(1.0, (done + 1e-3) / 0.05) * 0.5 * (1 + math.cos(math.pi * done))
+    """Learning rate after the fraction `done` of the steps of a stage.
+
+    constant; cosine to zero after 5% linear warm-up; step: a tenth after every quarter; poly: (1 - done)^0.9; triangle: between
+    a third of the rate and the rate, up and down five times.
+    """
+    if config.schedule == "cosine":
+        return config.lr * min(1.0, (done + 1e-3) / 0.05) * 0.5 * (1 + math.cos(math.pi * done))
+    factor = {
+        "constant": 1.0,
+        "step": 0.1 ** int(4 * done),
+        "poly": (1 - done) ** 0.9,
+        "triangle": 1 / 3 + 2 / 3 * (1 - abs(1 - 10 * done % 2)),
+    }
+    return config.lr * factor[config.schedule]
 
 
 def build(experiment):
-    """The experiment's network with its seeded initial weights, its encoder from ImageNet if the profile says so."""
+    """The experiment's network with its seeded initial weights, its backbones from ImageNet if the profile says so."""
     torch.manual_seed(experiment.seed)
     config = experiment.train
     model = build_model(experiment.row.model, width=config.width, **experiment.row.options)
     if config.init == "imagenet":
-        load_imagenet(model, paths.imagenet(experiment.row.model))
+        load_imagenet(model, {part: paths.imagenet(name) for part, name in backbones(model).items()})
     return model
+
+
+def epochs_of(stages, epochs):
+    """How many of `epochs` each stage gets, by its share; at least one."""
+    total, ends = sum(stage.share for stage in stages), []
+    for stage in stages:
+        ends.append((ends[-1] if ends else 0) + stage.share / total)
+    ends = [0, *(round(epochs * end) for end in ends)]
+    return [max(1, end - begin) for begin, end in zip(ends[:-1], ends[1:], strict=True)]
+
+
+class Objective(nn.Module):
+    """A network and what a stage minimises, in one module, so that engines that wrap its forward see all of it.
+
+    Args:
+        network: MattingNetwork. stage: one of its stages. seed: of the critic's weights, where the stage has one.
+    """
+
+    def __init__(self, network, stage, seed):
+        super().__init__()
+        self.network, self.stage = network, stage
+        torch.manual_seed(seed)
+        self.critic = stage.critic() if stage.critic else None
+        learning = [network.get_submodule(name) for name in stage.learns] or [network]
+        network.requires_grad_(False)
+        for module in learning:
+            module.requires_grad_(True)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(network, name), dtype=torch.float32).view(1, 3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+
+    def train(self, mode=True):
+        """Training mode, for the parts that learn."""
+        super().train(mode)
+        if self.stage.learns:
+            self.network.eval()
+            for name in self.stage.learns:
+                self.network.get_submodule(name).train(mode)
+        return self
+
+    def forward(self, batch):
+        """Batch -> dict of loss terms with `total`."""
+        image = ((batch["image"] - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return self.stage.loss(self.network, image, batch, *([self.critic] if self.critic else []))
 
 
 def fit(experiment, portraits, folder, progress=True, position=0):
@@ -79,14 +133,15 @@ def fit(experiment, portraits, folder, progress=True, position=0):
     if len(portraits) < config.batch_size:
         raise ValueError(f"{len(portraits)} training images are fewer than one batch of {config.batch_size}")
     accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
-    model = build(experiment).to(memory_format=torch.channels_last)  # a quarter faster, on CPUs too
+    network = build(experiment).to(memory_format=torch.channels_last)  # a quarter faster, on CPUs too
     views = TrainingViews(portraits, config, experiment.seed)
-    loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=config.workers)
-    optimiser = torch.optim.Adam(model.parameters(), config.lr, fused=True)
-    model, optimiser, loader = accelerator.prepare(model, optimiser, loader)
-    history = _resume(folder, accelerator.unwrap_model(model), optimiser)
+    loader = accelerator.prepare(DataLoader(views, config.batch_size, drop_last=True, num_workers=config.workers))
+    stages, state = network.stages(), _read_checkpoint(folder)
+    epochs = epochs_of(stages, config.epochs)
+    history = state.get("history", [])
+    network.load_state_dict(state.get("network", network.state_dict()))
     bar = tqdm(
-        total=config.epochs * len(loader),
+        total=sum(epochs) * len(loader),
         initial=len(history) * len(loader),
         position=position,
         leave=False,
@@ -95,58 +150,70 @@ def fit(experiment, portraits, folder, progress=True, position=0):
         disable=not (progress and accelerator.is_main_process),
     )
     with bar:
-        for epoch in range(len(history), config.epochs):
-            views.epoch = epoch
-            torch.manual_seed(experiment.seed * 1_000_003 + epoch)
-            history.append({"epoch": epoch, **_epoch(accelerator, model, optimiser, loader, config, epoch, bar)})
-            if accelerator.is_main_process:
-                _checkpoint(folder, accelerator.unwrap_model(model), optimiser, history)
+        for i, (stage, count) in enumerate(zip(stages, epochs, strict=True)):
+            begin = sum(epochs[:i])
+            if len(history) >= begin + count:
+                continue
+            objective = Objective(network, stage, experiment.seed + 1)
+            optimiser = _optimiser(config, [p for p in objective.parameters() if p.requires_grad])
+            objective, optimiser = accelerator.prepare(objective, optimiser)
+            own = accelerator.unwrap_model(objective)
+            if len(history) > begin:
+                own.load_state_dict(state["objective"])
+                optimiser.load_state_dict(state["optimiser"])
+            for epoch in range(len(history), begin + count):
+                views.epoch = epoch
+                torch.manual_seed(experiment.seed * 1_000_003 + epoch)
+                rates = [learning_rate(config, (epoch - begin + t / len(loader)) / count) * stage.lr for t in range(len(loader))]
+                terms = _epoch(accelerator, objective, optimiser, loader, config, rates, f"{stage.name}, epoch {epoch}", bar)
+                history.append({"epoch": epoch, "stage": stage.name, **terms})
+                if accelerator.is_main_process:
+                    _checkpoint(folder, own, optimiser, history)
     accelerator.wait_for_everyone()
-    model = accelerator.unwrap_model(model).eval()
+    network = network.requires_grad_(True).eval()
     if accelerator.is_main_process:
-        save_pretrained(model, folder)
+        save_pretrained(network, folder)
         (folder / "checkpoint.pt").unlink(missing_ok=True)
-    return model
+    return network
 
 
-def _epoch(accelerator, model, optimiser, loader, config, epoch, bar):
-    """One pass over the views; returns the mean of every loss term."""
-    model.train()
-    network = accelerator.unwrap_model(model)
-    mean, std = (torch.tensor(v, device=accelerator.device).view(1, 3, 1, 1) for v in (network.mean, network.std))
-    sums, steps = {}, len(loader)
+def _optimiser(config, parameters):
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(parameters, config.lr, momentum=0.9, weight_decay=config.weight_decay, fused=True)
+    return torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay, fused=True)
+
+
+def _epoch(accelerator, objective, optimiser, loader, config, rates, where, bar):
+    """One pass over the views at the given learning rates; returns the mean of every loss term."""
+    objective.train()
+    sums = {}
     for step, batch in enumerate(loader):
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(config, (epoch * steps + step) / (config.epochs * steps))
-        with accelerator.autocast():
-            image = (batch["image"] - mean) / std
-            output = model(image.contiguous(memory_format=torch.channels_last))
-        terms = matting_loss(output, batch)
+            group["lr"] = rates[step]
+        terms = objective(batch)
         if not torch.isfinite(terms["total"]):
-            raise RuntimeError(f"epoch {epoch}, step {step}: the loss is {terms['total'].item()}; lower the learning rate")
+            raise RuntimeError(f"{where}, step {step}: the loss is {terms['total'].item()}; lower the learning rate")
         optimiser.zero_grad(set_to_none=True)
         accelerator.backward(terms["total"])
+        if config.clip:
+            accelerator.clip_grad_norm_(objective.parameters(), config.clip)
         optimiser.step()
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + value.item()
         bar.set_postfix(loss=f"{terms['total'].item():.3f}", refresh=False)
         bar.update()
-    return {name: value / steps for name, value in sums.items()}
+    return {name: value / len(rates) for name, value in sums.items()}
 
 
-def _checkpoint(folder, model, optimiser, history):
-    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "history": history}
+def _checkpoint(folder, objective, optimiser, history):
+    state = {"objective": objective.state_dict(), "network": objective.network.state_dict()}
+    state |= {"optimiser": optimiser.state_dict(), "history": history}
     with atomic_path(folder / "checkpoint.pt") as partial:
         torch.save(state, partial)
     write_text(folder / "train.csv", pd.DataFrame(history).to_csv(index=False))
 
 
-def _resume(folder, model, optimiser):
-    """Load the checkpoint, if there is one; returns the log of the finished epochs."""
+def _read_checkpoint(folder):
+    """What the last finished epoch left; empty before the first."""
     path = folder / "checkpoint.pt"
-    if not path.exists():
-        return []
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["history"]
+    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else {}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from p3mlib.evaluate import evaluate, mean_matte, network_size, predict, resize, shrink, transition_only
-from p3mlib.models.p3mnet import MattingOutput
+from p3mlib.models.network import MattingOutput
 
 
 class Painter(torch.nn.Module):

@@ -19,7 +19,8 @@ from p3mlib.models import (
     load_official,
     save_pretrained,
 )
-from p3mlib.models.p3mnet import fuse, unpool
+from p3mlib.models.network import fuse
+from p3mlib.models.p3mnet import unpool
 
 NETWORK = Path(__file__).parent / "parity" / "network"
 COUNTS = {

@@ -2,12 +2,13 @@
 
 from p3mlib.models.build import build_model, count_parameters, list_models
 from p3mlib.models.inference import fast
-from p3mlib.models.official import load_imagenet, load_official
-from p3mlib.models.p3mnet import MattingOutput
+from p3mlib.models.network import MattingOutput
+from p3mlib.models.official import backbones, load_imagenet, load_official
 from p3mlib.models.pretrained import from_pretrained, save_pretrained
 
 __all__ = [
     "MattingOutput",
+    "backbones",
     "build_model",
     "count_parameters",
     "fast",

@@ -107,13 +107,14 @@ def _load(path):
 
 
 def load_official(model, checkpoint):
-    """Load a released P3M-Net (MM 2021: ResNet-34; IJCV 2023: ResNet-34, Swin-T, ViTAE-S) into ours.
+    """Load a released checkpoint into ours: P3M-Net (MM 2021: ResNet-34; IJCV 2023: ResNet-34, Swin-T, ViTAE-S) and every
+    network that has a table of `official` names.
 
-    Where an encoder tensor is stored under two names, the later one counts, as when the official module loads it. The random
-    features of ViTAE-S are in no checkpoint: ours stay (see `vitae.PerformerAttention`).
+    Where a tensor is stored under two names, the later one counts, as when the official module loads it. The random features
+    of ViTAE-S are in no checkpoint: ours stay (see `vitae.PerformerAttention`).
 
     Args:
-        model:      `build_model` of the same variant at width 1.
+        model:      `build_model` of the same network at width 1.
         checkpoint: see `read_checkpoint`.
     Returns:
         the model.
@@ -121,51 +122,78 @@ def load_official(model, checkpoint):
         ValueError: another variant: missing, surplus and mis-shaped tensors are listed; and as `read_checkpoint`.
     """
     variant = model.config["model"]
-    encoder = _ENCODERS[variant]
+    if variant not in _ENCODERS and not model.official:
+        raise ValueError(f"no weights of {variant} were released")
     renamed = {}
     for name, tensor in read_checkpoint(checkpoint).items():
-        name = _rename(name, _R34_ALIASES) if variant == "p3mnet_resnet34" else name
-        found = re.match(r"(?:resnet|encoder)\.", name)
-        ours = _rename(name[found.end() :], encoder) if found else _rename(name.removeprefix("decoder."), _DECODER)
+        ours = _p3mnet_name(name, variant) if variant in _ENCODERS else _rename(name, model.official)
         if ours is not None:
-            renamed["encoder." + ours if found else ours] = tensor
+            renamed[ours] = tensor
     load_strictly(model, renamed, f"not an official {variant} checkpoint", optional=r"encoder\.stages\..*\.features")
     return model
 
 
+def _p3mnet_name(name, variant):
+    name = _rename(name, _R34_ALIASES) if variant == "p3mnet_resnet34" else name
+    found = re.match(r"(?:resnet|encoder)\.", name)
+    if not found:
+        return _rename(name.removeprefix("decoder."), _DECODER)
+    ours = _rename(name[found.end() :], _ENCODERS[variant])
+    return None if ours is None else "encoder." + ours
+
+
+def backbones(model):
+    """Submodules that can start from ImageNet: name -> what the file with their weights is called in P3M_IMAGENET."""
+    variant = model.config["model"]
+    return {"encoder": variant} if variant in _ENCODERS else {part: name for part, (name, _) in model.backbones.items()}
+
+
 def load_imagenet(model, weights=None):
-    """Start the encoder of a P3M-Net from ImageNet.
+    """Start the backbones of a network from ImageNet.
 
     Args:
-        model:   `build_model` of any P3M-Net at width 1.
-        weights: timm's `resnet34` or `swin_tiny_patch4_window7_224`, or an encoder the P3M authors trained: a file or a state
-            dict. None asks timm, which asks the hub.
+        model:   `build_model` at width 1.
+        weights: timm's weights of the backbone, or an encoder that the P3M authors trained: a file or a state dict; for a
+            network of several backbones a dict with one for each name of `backbones`. None asks timm, which asks the hub.
     Returns:
-        names of the encoder's tensors that the weights do not have (timm's Swin has neither our stem nor our merging).
+        names of the backbones' tensors that the weights do not have (timm's Swin has neither our stem nor our merging).
     Raises:
         OSError: None, and the hub cannot be reached: says what to fetch. ValueError: weights of something else.
     """
-    variant = model.config["model"]
-    state = _ask_hub(variant) if weights is None else read_checkpoint(weights)
+    variant, parts, left = model.config["model"], backbones(model), []
+    sources = weights if isinstance(weights, dict) and weights.keys() == parts.keys() else dict.fromkeys(parts, weights)
+    for part, name in parts.items():
+        hub = _TIMM.get(variant) if variant in _ENCODERS else name
+        state = _ask_hub(name, hub) if sources[part] is None else read_checkpoint(sources[part])
+        if variant in _ENCODERS:
+            left += _load_encoder(model.encoder, variant, state)
+        else:
+            renamed = {
+                ours: tensor for key, tensor in state.items() if (ours := _rename(key, model.backbones[part][1])) is not None
+            }
+            left += load_strictly(model.get_submodule(part), renamed, f"not ImageNet weights of {name} for {variant}", ".*")
+    return left
+
+
+def _load_encoder(encoder, variant, state):
     state = {re.sub(r"^(resnet|encoder)\.", "", name): tensor for name, tensor in state.items()}
     timm_swin = variant == "p3mnet_swin_t" and "patch_embed.proj.weight" in state
     rules = _TIMM_SWIN if timm_swin else _ENCODERS[variant]
     renamed = {ours: tensor for name, tensor in state.items() if (ours := _rename(name, rules)) is not None}
     optional = r"stem\..*|merges\..*" if timm_swin else r"stages\..*\.features"
-    return load_strictly(model.encoder, renamed, f"not ImageNet weights of {variant}'s encoder", optional)
+    return load_strictly(encoder, renamed, f"not ImageNet weights of {variant}'s encoder", optional)
 
 
-def _ask_hub(variant):
-    if variant not in _TIMM:
-        raise OSError(f"nobody publishes ImageNet weights for {variant} on a hub; pass the authors' encoder as `weights`")
-    name = _TIMM[variant]
+def _ask_hub(file, name):
+    if name is None:
+        raise OSError(f"nobody publishes ImageNet weights for {file} on a hub; pass the authors' encoder as `weights`")
     try:
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # whatever the hub client raises where there is no network
         url = f"https://huggingface.co/timm/{timm.get_pretrained_cfg(name).hf_hub_id.removeprefix('timm/')}"
         raise OSError(
-            f"no ImageNet weights for {variant}: the hub cannot be reached ({type(error).__name__}). Fetch model.safetensors "
-            f"from {url} and name its folder in P3M_IMAGENET (as {variant}.safetensors), or set init: scratch"
+            f"no ImageNet weights for {file}: the hub cannot be reached ({type(error).__name__}). Fetch model.safetensors "
+            f"from {url} and name its folder in P3M_IMAGENET (as {file}.safetensors), or set init: scratch"
         ) from error
 
 

@@ -1,46 +1,17 @@
 """P3M-Net: one encoder, a semantic and a matting decoder, joined by TFI, sBFI and dBFI (Sec. 4.1)."""
 
 from functools import partial
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
+from p3mlib.losses import matting_loss
 from p3mlib.models.integration import DBFI, SBFI, TFI, NoDBFI, NoSBFI, NoTFI, upsample
+from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, fuse
 from p3mlib.models.resnet_mp import ResNet34MP
 from p3mlib.models.swin_mp import swin_t
 from p3mlib.models.vitae import vitae_s
-
-
-class MattingOutput(NamedTuple):
-    """Output of a matting network for an (N, 3, H, W) image.
-
-    segmentation: (N, 3, H, W) logits of background, transition, foreground.
-    detail:       (N, 1, H, W) alpha in [0, 1], meant for the transition area.
-    alpha:        (N, 1, H, W) final alpha in [0, 1].
-    sides:        side logits (N, 3, H, W), coarse to fine; empty without dBFI.
-    """
-
-    segmentation: Tensor
-    detail: Tensor
-    alpha: Tensor
-    sides: tuple
-
-
-def fuse(segmentation, detail):
-    """Final alpha: `detail` where the transition class wins, else 0 or 1. No gradient reaches the segmentation.
-
-    Args:
-        segmentation: (N, 3, H, W) logits. detail: (N, 1, H, W) in [0, 1].
-    Returns:
-        (N, 1, H, W) in [0, 1].
-    """
-    background, transition, foreground = segmentation.detach().split(1, dim=1)
-    # An argmax whose first maximum wins, several times faster on a CPU.
-    opaque = (foreground > background) & (foreground > transition)
-    unknown = (transition > background) & (transition >= foreground)
-    return torch.where(unknown, detail, opaque.to(detail.dtype))
 
 
 def last_writers(x, indices):
@@ -101,7 +72,7 @@ def _convs(*channels):
     return nn.Sequential(*layers)
 
 
-class P3MNet(nn.Module):
+class P3MNet(MattingNetwork):
     """Privacy-preserving portrait matting network.
 
     Args:
@@ -116,9 +87,6 @@ class P3MNet(nn.Module):
     Source:
         Sec. 4.1; concatenation order, shared TFI projection and pooling rules of the official code.
     """
-
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    smallest_side = 0  # see `evaluate.predict`
 
     def __init__(self, encoder, tfi=True, sbfi=True, dbfi=True):
         super().__init__()
@@ -143,8 +111,7 @@ class P3MNet(nn.Module):
 
     def forward(self, image):
         """Normalised (N, 3, H, W) -> MattingOutput."""
-        if image.shape[-1] % 32 or image.shape[-2] % 32:
-            raise ValueError(f"image of {tuple(image.shape)}: height and width must be multiples of 32")
+        self.check(image)
         features = self.encoder(image)
         segmentation, semantics, sides = self._segment(features)
         detail = self._matte(features, semantics)
@@ -171,6 +138,10 @@ class P3MNet(nn.Module):
                 x = self.sbfi[level - 1](x, features.full)
         x = self.unpool(self.matting[0](x), features.indices[0])
         return torch.sigmoid(self.detail(x))
+
+    def stages(self):
+        """One stage with all losses of the public training code."""
+        return (Stage("train", lambda network, image, batch: matting_loss(network(image), batch)),)
 
     @property
     def uncounted_parameters(self):
