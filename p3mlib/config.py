@@ -120,7 +120,7 @@ class Experiment:
 
     @property
     def train(self):
-        """The profile's TrainConfig, what the network's own paper trains with if the profile says so, this row's learning rate."""
+        """The profile's TrainConfig with this row's learning rate, or with what the network's own paper trains with."""
         own = self.published if self.profile.train.published else {}
         train = dataclasses.replace(self.profile.train, **own)
         return dataclasses.replace(train, lr=train.lr * (1.0 if own else self.row.lr))

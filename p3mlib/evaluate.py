@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from skimage.transform import resize as sk_resize
 from tqdm.auto import tqdm
 
@@ -26,38 +27,43 @@ def resize(array, shape, resizing="legacy"):
     Args:
         shape:    (height, width) of the result.
         resizing: "legacy" as the official release (skimage 0.14: zeros beyond the border, no anti-aliasing), or "modern"
-                  (edge repeated, Gaussian anti-aliasing when shrinking).
+                  (edge repeated, Gaussian anti-aliasing when shrinking), or "area" (means over areas, as MODNet).
     Returns:
         float32; the input itself where the size is right already.
     """
     if array.shape[:2] == tuple(shape):
         return array.astype(np.float32, copy=False)
+    if resizing == "area":
+        planes = torch.from_numpy(np.ascontiguousarray(array, np.float32).reshape(*array.shape[:2], -1)).permute(2, 0, 1)
+        small = F.interpolate(planes[None], tuple(shape), mode="area")[0].permute(1, 2, 0)
+        return small.reshape(*shape, *array.shape[2:]).numpy()
     legacy = resizing == "legacy"
     options = {"mode": "constant", "anti_aliasing": False} if legacy else {"mode": "edge", "anti_aliasing": True}
     return sk_resize(array, shape, order=1, **options).astype(np.float32)
 
 
 @torch.inference_mode()
-def _forward(model, image, ratio, resizing):
+def _forward(model, image, size, resizing):
     device = next(model.parameters()).device
-    height, width = image.shape[:2]
-    small = resize(image, (network_size(height, ratio), network_size(width, ratio)), resizing)
+    small = resize(image, size, resizing)
     small = (small - np.float32(model.mean)) / np.float32(model.std)
     return model(torch.from_numpy(small.transpose(2, 0, 1))[None].to(device))
 
 
-def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", smallest=0):
+def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", smallest=0, side=512):
     """Alpha of one image of any size.
 
     RESIZE: one pass at `ratio`, the final alpha is resized back. HYBRID: the segmentation at `ratio` decides what is
-    certain; the rest comes from the detail branch at twice that ratio (at most full size).
+    certain; the rest comes from the detail branch at twice that ratio (at most full size). A network with a size rule of its
+    own (`MattingNetwork.input_size`) follows that instead, in one pass.
 
     Args:
-        model:    network in eval mode with `mean` and `std`.
+        model:    network in eval mode.
         image:    (H, W, 3) float in [0, 1].
-        strategy: "resize" or "hybrid". ratio: of the image's side. resizing: see `resize`.
+        strategy: "resize" or "hybrid". ratio: of the image's side. resizing: see `resize`; the network's own goes before it.
         smallest: an image with a shorter side is enlarged to it, and goes through once whatever the strategy; the official
             release does that for Swin-T with 512, on RWP and on free samples (`model.smallest_side`).
+        side:     of the images that the network was trained on, for its own size rule.
     Returns:
         (H, W) float32 in [0, 1].
     Raises:
@@ -67,18 +73,19 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", small
     """
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image must be (H, W, 3), got {image.shape}")
-    shape = image.shape[:2]
+    shape, resizing = image.shape[:2], model.resizing or resizing
     if strategy not in ("resize", "hybrid"):
         raise ValueError(f"no test strategy '{strategy}'; there are resize, hybrid")
     if min(shape) < smallest:
         strategy, ratio = "resize", smallest / min(shape)
-    coarse = _forward(model, image, ratio, resizing)
-    if strategy == "resize":
+    own = model.input_size(*shape, side)
+    coarse = _forward(model, image, own or [network_size(s, ratio) for s in shape], resizing)
+    if own or strategy == "resize":
         return np.clip(resize(coarse.alpha[0, 0].float().cpu().numpy(), shape, resizing), 0, 1)
     label = coarse.segmentation[0].argmax(0).cpu().numpy()
     trimap = resize((label * 0.5).astype(np.float32), shape, resizing)
-    detail = _forward(model, image, min(1.0, 2 * ratio), resizing).detail[0, 0].float().cpu().numpy()
-    detail = np.clip(resize(detail, shape, resizing), 0, 1)
+    fine = _forward(model, image, [network_size(s, min(1.0, 2 * ratio)) for s in shape], resizing)
+    detail = np.clip(resize(fine.detail[0, 0].float().cpu().numpy(), shape, resizing), 0, 1)
     # Interpolation leaves dust around 0 and 1 where the official pipeline has exact values.
     return np.where(trimap < 1e-6, np.float32(0), np.where(trimap > 1 - 1e-6, np.float32(1), detail))
 

@@ -36,6 +36,7 @@ def full_precision(function):
 
 
 def same_shape(**tensors):
+    """Raise ValueError, with all names and shapes, unless the tensors share one shape; None is left out."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items() if tensor is not None}
     if len(set(shapes.values())) > 1:
         raise ValueError("shapes differ: " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
@@ -236,7 +237,7 @@ def matting_loss(output, batch, weights=None):
     alpha, labels, mask = batch["alpha"], trimap_labels(batch["trimap"]), transition_mask(batch["trimap"])
     compute = {
         name: functools.partial(_cross_entropy, logits, labels)
-        for name, logits in zip(SEGMENTATION_TERMS, (output.segmentation, *output.sides))
+        for name, logits in zip(SEGMENTATION_TERMS, (output.segmentation, *output.sides), strict=False)
     } | {
         "alpha_local": lambda: alpha_loss(output.detail, alpha, mask),
         "lap_local": lambda: laplacian_loss(output.detail, alpha, mask),

@@ -55,5 +55,6 @@ def predict_files(inputs, weights, output, strategy="resize", ratio=None, progre
             failed[path] = str(error)
             continue
         write_image(Path(output) / f"{path.stem}_alpha.png", alpha)
-        write_image(Path(output) / f"{path.stem}_cutout.png", np.dstack([estimate_foreground_ml(image, alpha), alpha]))
+        colours = estimate_foreground_ml(image, alpha) if alpha.size > 1 else image  # pymatting wants two pixels
+        write_image(Path(output) / f"{path.stem}_cutout.png", np.dstack([colours, alpha]))
     return failed

@@ -264,11 +264,12 @@ class _Network:
     def __init__(self, run, experiment, name):
         if not (run.folder / "model.safetensors").exists():
             raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
-        self.model, self.test = run.load().to(Accelerator().device), experiment.profile.test
-        self.smallest = self.model.smallest_side if name == "RWP" else 0
+        self.model, test = run.load().to(Accelerator().device), experiment.profile.test
+        smallest = self.model.smallest_side if name == "RWP" else 0
+        self.how = test.strategy, test.ratio, test.resizing, smallest, experiment.profile.train.size
 
     def __call__(self, sample):
-        return predict(self.model, sample["image"], self.test.strategy, self.test.ratio, self.test.resizing, self.smallest)
+        return predict(self.model, sample["image"], *self.how)
 
 
 def _score(run, name, domain, profile, test, make_predictor, arguments, progress, position, **how):

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -59,6 +61,35 @@ def test_predict_writes_alpha_and_cutout_and_goes_on_past_a_damaged_file(weights
     assert io.read_matte(output / "turned_alpha.png").shape == (90, 50)
     cutout = Image.open(output / "grey_cutout.png")
     assert cutout.mode == "RGBA" and cutout.size == (90, 50)
+
+
+def odd_pictures():
+    """Name -> picture of every odd kind that people have, with the size (height, width) it should come back in."""
+    colours = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    plain = Image.fromarray(colours)
+    return {
+        "grey.png": (plain.convert("L"), (40, 60)),
+        "grey16.png": (Image.fromarray(colours[..., 0].astype(np.uint16) * 257), (40, 60)),
+        "transparent.png": (plain.convert("RGBA"), (40, 60)),
+        "print.jpg": (plain.convert("CMYK"), (40, 60)),
+        "palette.png": (plain.convert("P"), (40, 60)),
+        "dot.png": (Image.new("RGB", (1, 1), "red"), (1, 1)),
+        "strip.png": (Image.new("RGB", (8000, 50), "blue"), (50, 8000)),
+        "tower.jpg": (Image.new("RGB", (50, 8000), "blue"), (8000, 50)),
+    }
+
+
+def test_predict_takes_every_odd_picture(weights, tmp_path):
+    pictures = odd_pictures()
+    (tmp_path / "in").mkdir()
+    for name, (picture, _) in pictures.items():
+        picture.save(tmp_path / "in" / name)
+    cv2.imwrite(str(tmp_path / "in" / "colour16.png"), np.full((30, 20, 3), 40000, np.uint16))
+    assert main(["predict", str(tmp_path / "in"), "--weights", str(weights), "-o", str(tmp_path / "out")]) == 0
+    for name, (_, shape) in {**pictures, "colour16.png": (None, (30, 20))}.items():
+        alpha = io.read_matte(tmp_path / "out" / f"{Path(name).stem}_alpha.png")
+        cutout = Image.open(tmp_path / "out" / f"{Path(name).stem}_cutout.png")
+        assert alpha.shape == shape and cutout.size == shape[::-1], name
 
 
 def test_predict_runs_on_real_portraits(weights, tmp_path, real_sample):

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from p3mlib.evaluate import evaluate, mean_matte, network_size, predict, resize, shrink, transition_only
-from p3mlib.models.network import MattingOutput
+from p3mlib.models.network import MattingNetwork, MattingOutput
 
 
-class Painter(torch.nn.Module):
+class Painter(MattingNetwork):
     """A stand-in network: the red channel is the detail, green above one half foreground, blue above one half background."""
 
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -56,6 +56,19 @@ def test_an_image_below_the_smallest_side_is_enlarged_and_goes_through_once():
     assert model.sizes == [(512, 768)] and alpha.shape == (200, 300)
     predict(model, scene(512, 600), "resize", ratio=0.5, smallest=512)
     assert model.sizes[1:] == [(256, 288)], "large enough: the strategy as asked for"
+
+
+def test_a_network_with_a_size_rule_follows_it_in_one_pass(monkeypatch):
+    model = Painter()
+    monkeypatch.setattr(model, "input_size", lambda height, width, side: (side, side // 2), raising=False)
+    alpha = predict(model, scene(200, 300), "hybrid", side=64)
+    assert model.sizes == [(64, 32)] and alpha.shape == (200, 300)
+
+
+def test_area_resizing_takes_means():
+    array = np.arange(24, dtype=np.float32).reshape(4, 6)
+    assert np.allclose(resize(array, (2, 3), "area"), array.reshape(2, 2, 3, 2).mean((1, 3)))
+    assert resize(np.dstack([array] * 3), (2, 3), "area").shape == (2, 3, 3)
 
 
 def test_hybrid_keeps_what_is_certain_and_takes_detail_at_twice_the_ratio():

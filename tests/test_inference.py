@@ -5,10 +5,14 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from p3mlib.__main__ import main
 from p3mlib.bench import bench, plain
-from p3mlib.models import build_model, fast, list_models
+from p3mlib.models import build_model, fast, twins
+from p3mlib.models.integration import upsample
+
+VARIANTS = ("p3mnet_resnet34", "p3mnet_swin_t", "p3mnet_vitae_s")
 
 
 def warmed(name):
@@ -20,7 +24,7 @@ def warmed(name):
     return model.eval()
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("size", [(64, 96), (224, 224)])
 def test_the_fast_path_gives_the_same(name, size):
     model, image = warmed(name), torch.randn(2, 3, *size)
@@ -36,7 +40,41 @@ def test_the_fast_path_gives_the_same(name, size):
     assert list(model.state_dict()) == names and len(model(image).sides) == 3, "the model itself is not changed"
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", VARIANTS)
+def test_one_fast_network_takes_sizes_in_any_order(name):
+    model = warmed(name)
+    quick = fast(model)
+    for shape in ((1, 32, 32), (2, 96, 64), (1, 64, 160), (2, 32, 32), (1, 96, 64)):
+        image = torch.randn(shape[0], 3, *shape[1:])
+        expected, output = plain(model)(image), quick(image)
+        assert torch.allclose(expected.detail, output.detail, atol=1e-3)
+        assert (expected.alpha - output.alpha).abs().gt(1e-3).float().mean() < 1e-3, "a class may tip where two logits are equal"
+
+
+@torch.inference_mode()
+def test_twins_of_convolutions_equal_them():
+    torch.manual_seed(0)
+    x = torch.randn(2, 12, 9, 14)
+    last, head, wide = nn.Conv2d(12, 5, 3, padding=1), nn.Conv2d(5, 3, 3, padding=1), nn.Conv2d(12, 2, 3, padding=1)
+    assert torch.allclose(twins.OutputConvolution(wide)(x), wide(x), atol=1e-5)
+    first, second = twins.folded_head(last, head)
+    assert torch.allclose(second(upsample(first(x), 2)), head(upsample(last(x), 2)), atol=1e-5)
+    grouped = nn.Conv2d(64, 16, 3, padding=1, groups=4)
+    merged = twins.merged_groups(grouped)
+    y = torch.randn(1, 64, 7, 5)
+    assert merged.groups == 1 and torch.allclose(merged(y), grouped(y), atol=1e-5)
+    assert twins.merged_groups(last) is last
+
+
+def test_spread_is_upsampling_and_three_shifts():
+    maps = torch.randn(7, 3)
+    fine = (twins.spread(7, 4) @ maps.flatten()).float()
+    grown = nn.functional.interpolate(maps.T[None], scale_factor=4, mode="linear")[0]
+    expected = sum(nn.functional.pad(grown[t], (1, 1))[t : t + 28] for t in range(3))
+    assert torch.allclose(fine, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
 def test_half_precision_is_close_and_comes_back_as_float32(name):
     model, image = warmed(name), torch.randn(1, 3, 64, 64)
     half = fast(model, dtype=torch.bfloat16)(image)

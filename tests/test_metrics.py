@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from skimage.measure import label
 
 from p3mlib.matte import make_trimap, regions
@@ -40,6 +41,20 @@ def plain_conn(pred, alpha):
     level[level == -1] = 1
     phi = [1 - (m - level) * (m - level >= alpha.dtype.type(0.15)) for m in (pred, alpha)]
     return float(np.abs(phi[0] - phi[1]).sum() / 1000)
+
+
+def plain_grad(pred, alpha):
+    """The definition through scipy, as the official code."""
+    filtered = ([gaussian_filter(m, 1.4, order=o, output=np.float32) for o in ((1, 0), (0, 1))] for m in (pred, alpha))
+    first, second = (np.sqrt(x**2 + y**2) for y, x in filtered)
+    return float(((first - second) ** 2).sum(dtype=np.float64) / 10)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (5, 1), (7, 12), (13, 40), (90, 61)])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_grad_equals_the_definition_at_every_size(shape, kind):
+    pred, alpha = np.random.default_rng(0).random((2, *shape)).astype(kind)
+    assert grad(pred, alpha) == pytest.approx(plain_grad(pred, alpha), rel=2e-6, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(60))

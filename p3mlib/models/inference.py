@@ -1,4 +1,5 @@
-"""The same network made fast for prediction: nothing that only training needs, in the memory format and precision that pay."""
+"""The same network made fast for prediction: nothing that only training needs, `twins` of its modules, the memory format and
+precision that pay."""
 
 import copy
 
@@ -8,11 +9,15 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from p3mlib.models.integration import DBFI, NoSideHead
+from p3mlib.models.twins import make_quick
 
 
 class Fast(nn.Module):
     """A network for prediction; made by `fast`.
 
+    Attributes:
+        network: the network with its batch norms folded, for export. What runs is `call`: that network compiled, or a copy with
+            twins of its modules.
     Shape:
         as the network's; outputs are float32, `sides` is empty.
     """
@@ -21,7 +26,8 @@ class Fast(nn.Module):
         super().__init__()
         self.network, self.dtype = network, dtype
         self.mean, self.std = network.mean, network.std
-        self.call = torch.compile(network, dynamic=False) if compiled else network
+        frozen = {"freezing": True} if next(network.parameters()).device.type == "cpu" else None
+        self.call = torch.compile(network, dynamic=False, options=frozen) if compiled else make_quick(network)
 
     @torch.inference_mode()
     def forward(self, image):
@@ -33,12 +39,14 @@ class Fast(nn.Module):
 
 
 def fast(model, dtype=None, compiled=False):
-    """A copy of a network for prediction: side outputs skipped, batch norms folded into convolutions, channels last.
+    """A copy of a network for prediction: side outputs skipped, batch norms folded, channels last, and either compiled or with
+    its modules replaced by their `twins`.
 
     Args:
-        model:    P3M-Net; it is not changed.
+        model:    P3M-Net, on the device where it will run; it is not changed.
         dtype:    None for full precision, or torch.bfloat16 or torch.float16 for autocast.
-        compiled: torch.compile; each image size is compiled once, which takes a minute and needs a C++ compiler.
+        compiled: torch.compile, on a CPU with frozen weights; each image size is compiled once, which takes minutes and needs a
+            C++ compiler.
     Returns:
         Fast. In full precision its outputs equal the model's up to rounding.
     """
