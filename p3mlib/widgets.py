@@ -19,10 +19,17 @@ def anonymisation_explorer(image, landmarks, alpha):
     strength = ipywidgets.FloatSlider(value=0.2, min=0.02, max=0.5, step=0.02, description="strength")
     region = ipywidgets.ToggleButtons(options=["paper", "hull"], description="region")
 
-    def draw(method, strength, region):
-        result = anonymize(image, landmarks, alpha, method=method, strength=strength, region=region)
-        plots.picture_grid([[image, result.image, result.facemask]], titles=["original", "anonymised", "face mask"], width=5)
-        plt.show()
+    picture = ipywidgets.Image(format="png")  # no Output widget: headless execution sometimes hangs on one (nbclient issue 312)
 
-    output = ipywidgets.interactive_output(draw, {"method": method, "strength": strength, "region": region})
-    return ipywidgets.VBox([method, strength, region, output])
+    def draw(change=None):
+        result = anonymize(image, landmarks, alpha, method=method.value, strength=strength.value, region=region.value)
+        figure = plots.picture_grid(
+            [[image, result.image, result.facemask]], titles=["original", "anonymised", "face mask"], width=5
+        )
+        picture.value = plots.png_bytes(figure)
+        plt.close(figure)
+
+    for control in (method, strength, region):
+        control.observe(draw, "value")
+    draw()
+    return ipywidgets.VBox([method, strength, region, picture])
