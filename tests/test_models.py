@@ -226,7 +226,9 @@ def test_imagenet_weights_without_network_say_what_to_fetch(monkeypatch):
         raise ConnectionError("no route")
 
     monkeypatch.setattr("timm.create_model", offline)
-    with pytest.raises(OSError, match=r"Fetch model.safetensors from https://huggingface.co/timm/resnet34\S+ and name its folder"):
+    with pytest.raises(
+        OSError, match=r"Fetch model.safetensors from https://huggingface.co/timm/resnet34\S+ and name its folder"
+    ):
         load_imagenet(build_model("p3mnet_resnet34"))
     with pytest.raises(OSError, match="nobody publishes ImageNet weights for p3mnet_vitae_s"):
         load_imagenet(build_model("p3mnet_vitae_s"))
@@ -245,7 +247,9 @@ def test_our_weights_come_back_with_their_configuration(tmp_path):
 
 
 def test_from_pretrained_messages(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match="model.safetensors: no such file; weights are a model.safetensors with config.json beside"):
+    with pytest.raises(
+        FileNotFoundError, match="model.safetensors: no such file; weights are a model.safetensors with config.json beside"
+    ):
         from_pretrained(tmp_path)
     save_pretrained(build_model("p3mnet_resnet34", width=0.0625), tmp_path)
     (tmp_path / "config.json").write_text('{"model": "p3mnet_resnet34", "options": {"width": 0.125}}')
@@ -328,9 +332,7 @@ def test_fusion_is_an_argmax_whose_first_maximum_wins():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_unpool_lets_the_last_window_win_on_any_number_of_threads(threads, layout):
     generator = torch.Generator().manual_seed(0)
-    pooled, indices = torch.nn.functional.max_pool2d(
-        torch.randn(1, 3, 64, 80, generator=generator), 3, 2, 1, return_indices=True
-    )
+    pooled, indices = torch.nn.functional.max_pool2d(torch.randn(1, 3, 64, 80, generator=generator), 3, 2, 1, return_indices=True)
     values = torch.randn(pooled.shape, generator=generator)
     expected = torch.zeros(3, 64 * 80)
     for plane, channel in enumerate(expected):

@@ -2,9 +2,11 @@
 
 import inspect
 
+from p3mlib.models.gfm import gfm
+from p3mlib.models.modnet import modnet
 from p3mlib.models.p3mnet import p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s
 
-_BUILDERS = {f.__name__: f for f in (p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s)}
+_BUILDERS = {f.__name__: f for f in (gfm, modnet, p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s)}
 
 
 def list_models():

@@ -65,7 +65,8 @@ def _gradient_of_unpool(ctx, gradient):
 _unpool.register_autograd(_gradient_of_unpool, setup_context=_save_indices)
 
 
-def _convs(*channels):
+def convolutions(*channels):
+    """3x3 convolutions from one channel count to the next, each with batch norm and ReLU."""
     layers = []
     for inputs, outputs in zip(channels[:-1], channels[1:], strict=True):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
@@ -96,14 +97,14 @@ class P3MNet(MattingNetwork):
         first = encoder.changes_channels == "first"
         inputs = (*levels, deep)
         if first:  # logits come from one more convolution, at full resolution
-            segment = nn.Sequential(*_convs(levels[0], full, full), nn.Conv2d(full, full, 3, padding=1))
+            segment = nn.Sequential(*convolutions(levels[0], full, full), nn.Conv2d(full, full, 3, padding=1))
             self.head = nn.Conv2d(full, 3, 3, padding=1)
         else:
-            segment = nn.Sequential(*_convs(levels[0], full, full), nn.Conv2d(full, 3, 3, padding=1))
+            segment = nn.Sequential(*convolutions(levels[0], full, full), nn.Conv2d(full, 3, 3, padding=1))
             self.head = nn.Identity()
         blocks = [(i, o, o, o) if first else (i, i, i, o) for i, o in zip(inputs[1:], levels, strict=True)]
-        self.semantic = nn.ModuleList([segment, *(_convs(*b) for b in blocks)])
-        self.matting = nn.ModuleList([_convs(levels[0], full, full), *(_convs(*b) for b in blocks)])
+        self.semantic = nn.ModuleList([segment, *(convolutions(*b) for b in blocks)])
+        self.matting = nn.ModuleList([convolutions(levels[0], full, full), *(convolutions(*b) for b in blocks)])
         self.detail = nn.Conv2d(full, 1, 3, padding=1)
         self.tfi = nn.ModuleList(TFI(c) if tfi else NoTFI() for c in levels)
         self.sbfi = nn.ModuleList(SBFI(c, full, 2 ** (i + 1)) if sbfi else NoSBFI() for i, c in enumerate(levels[:3]))

@@ -15,19 +15,29 @@ def scaled(channels, width):
     return max(4, 2 * round(channels * width / 2))
 
 
-def _stage(inputs, outputs, blocks):
+def residual_stage(inputs, outputs, blocks, stride=1):
+    """A stage of ResNet-34: basic blocks in a row, the first one strides."""
     shortcut = None
     if inputs != outputs:
-        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
-    first = BasicBlock(inputs, outputs, downsample=shortcut)
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    first = BasicBlock(inputs, outputs, stride, downsample=shortcut)
     return nn.Sequential(first, *(BasicBlock(outputs, outputs) for _ in range(blocks - 1)))
+
+
+def initialise(encoder):
+    """He initialisation; each residual block begins as the identity (the last norm's scale is zero)."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(module, BasicBlock):
+            module.zero_init_last()
 
 
 class ResNet34MP(nn.Module):
     """ResNet-34 whose stem and stages never stride; five 3x3/2 max-poolings keep their indices for un-pooling.
 
-    There is no learned layer at 1/2: that skip is the pooled E0. Every pooling precedes its stage. Each residual block begins as
-    the identity (the last norm's scale is zero), which matters for training from scratch: BASIC learns twice as fast.
+    There is no learned layer at 1/2: that skip is the pooled E0. Every pooling precedes its stage. That each residual block
+    begins as the identity matters for training from scratch: BASIC learns twice as fast.
 
     Args:
         width: multiplies every channel count; 1 is the paper's network.
@@ -40,17 +50,13 @@ class ResNet34MP(nn.Module):
         c1, c2, c3, c4 = (scaled(c, width) for c in CHANNELS)
         self.full_channels, self.skip_channels, self.deep_channels = c1, (c1, c1, c2, c3), c4
         self.stem = nn.Sequential(nn.Conv2d(3, c1, 7, padding=3, bias=False), nn.BatchNorm2d(c1), nn.ReLU(inplace=True))
-        self.layer1 = _stage(c1, c1, BLOCKS[0])
-        self.layer2 = _stage(c1, c2, BLOCKS[1])
-        self.layer3 = _stage(c2, c3, BLOCKS[2])
-        self.layer4 = _stage(c3, c4, BLOCKS[3])
+        self.layer1 = residual_stage(c1, c1, BLOCKS[0])
+        self.layer2 = residual_stage(c1, c2, BLOCKS[1])
+        self.layer3 = residual_stage(c2, c3, BLOCKS[2])
+        self.layer4 = residual_stage(c3, c4, BLOCKS[3])
         # The authors' module also carries an unused ImageNet classifier; the paper counts its parameters.
         self.uncounted_parameters = 1000 * c4 + 1000
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if isinstance(module, BasicBlock):
-                module.zero_init_last()
+        initialise(self)
 
     def forward(self, image):
         """(N, 3, H, W) normalised image, sides multiples of 32 -> Features."""
