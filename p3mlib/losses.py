@@ -24,8 +24,9 @@ WEIGHTS = {
 def full_precision(function):
     """Compute in float32 at least: half-precision tensors are widened, autocast is off."""
 
-    def widen(tensor):
-        return tensor.float() if tensor is not None and tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+    def widen(value):
+        half = isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+        return value.float() if half else value
 
     @functools.wraps(function)
     def widened(first, *others, **named):

@@ -13,6 +13,7 @@ from p3mlib.models import build_model, fast, twins
 from p3mlib.models.integration import upsample
 
 VARIANTS = ("p3mnet_resnet34", "p3mnet_swin_t", "p3mnet_vitae_s")
+OTHERS = {"gfm": {}, "hatt": {"layers": (1, 2, 2, 1)}, "lf": {"blocks": (2, 2, 2, 2)}, "modnet": {}, "shm": {}}
 
 
 def warmed(name):
@@ -38,6 +39,18 @@ def test_the_fast_path_gives_the_same(name, size):
     for one, other in zip(expected[:2], output[:2], strict=True):
         assert torch.allclose(one, other, atol=1e-3)
     assert list(model.state_dict()) == names and len(model(image).sides) == 3, "the model itself is not changed"
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("name", "options"), OTHERS.items())
+def test_the_fast_path_of_other_networks_gives_the_same(name, options):
+    torch.manual_seed(0)
+    model, image = build_model(name, width=0.125, **options), torch.randn(2, 3, 64, 96)
+    for _ in range(3):
+        model.train()(2 * image + 1)
+    expected, output = model.eval()(image), fast(model)(image)
+    assert torch.allclose(expected.detail, output.detail, atol=1e-3)
+    assert torch.allclose(expected.segmentation, output.segmentation, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -3,10 +3,13 @@
 import inspect
 
 from p3mlib.models.gfm import gfm
+from p3mlib.models.hatt import hatt
+from p3mlib.models.lf import lf
 from p3mlib.models.modnet import modnet
 from p3mlib.models.p3mnet import p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s
+from p3mlib.models.shm import shm
 
-_BUILDERS = {f.__name__: f for f in (gfm, modnet, p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s)}
+_BUILDERS = {f.__name__: f for f in (gfm, hatt, lf, modnet, p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s, shm)}
 
 
 def list_models():

@@ -2,40 +2,18 @@
 
 import torch
 import torch.nn.functional as F
+from timm.models.resnet import BasicBlock
 from torch import nn
 
 from p3mlib.losses import alpha_loss, full_precision, laplacian_loss, same_shape, transition_mask, trimap_labels
 from p3mlib.models.integration import upsample
 from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, fuse
 from p3mlib.models.p3mnet import convolutions
-from p3mlib.models.resnet_mp import BLOCKS, CHANNELS, initialise, residual_stage, scaled
+from p3mlib.models.resnet import CHANNELS, ResNet, scaled
 
 ROSTA = ("TT", "FT", "BT")
 BINS = (1, 3, 5)
 KERNEL = 50  # pixels at 512: erosion and dilation behind the two-class glances
-
-
-class ResNet34(nn.Module):
-    """ResNet-34 as published, with timm's names: (N, 3, H, W) -> maps at 1/2, 1/4, 1/8, 1/16, 1/32."""
-
-    def __init__(self, width):
-        super().__init__()
-        c1, c2, c3, c4 = (scaled(c, width) for c in CHANNELS)
-        self.conv1, self.bn1 = nn.Conv2d(3, c1, 7, 2, 3, bias=False), nn.BatchNorm2d(c1)
-        self.layer1 = residual_stage(c1, c1, BLOCKS[0])
-        self.layer2 = residual_stage(c1, c2, BLOCKS[1], 2)
-        self.layer3 = residual_stage(c2, c3, BLOCKS[2], 2)
-        self.layer4 = residual_stage(c3, c4, BLOCKS[3], 2)
-        initialise(self)
-
-    def forward(self, image):
-        """(N, 3, H, W) -> five maps, shallow to deep."""
-        maps = [F.relu(self.bn1(self.conv1(image)))]
-        x = F.max_pool2d(maps[0], 3, 2, 1)
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = layer(x)
-            maps.append(x)
-        return maps
 
 
 def _decoder(inputs, *channels, bare=0):
@@ -84,7 +62,7 @@ class GFM(MattingNetwork):
         if rosta not in ROSTA:
             raise ValueError(f"no representation '{rosta}'; there are {', '.join(ROSTA)}")
         self.rosta = rosta
-        self.encoder = ResNet34(width)
+        self.encoder = ResNet(BasicBlock, (3, 4, 6, 3), width)
         c1, c2, c3, c4 = (scaled(c, width) for c in CHANNELS)
         self.uncounted_parameters = 1000 * c4 + 1000  # the official encoder's classifier
         self.bins = nn.ModuleList(nn.Conv2d(c4, c4, 1, bias=False) for _ in BINS)
@@ -158,7 +136,7 @@ class GFM(MattingNetwork):
 def glance_labels(alpha, trimap, rosta):
     """Class that the glance should say, (N, H, W) int64, from alpha and trimap (N, 1, H, W).
 
-    TT: 0 background, 1 transition, 2 foreground. FT: 1 where all pixels within the kernel are opaque. BT: 1 where one is not clear.
+    TT: 0 background, 1 transition, 2 foreground. FT: 1 where the whole kernel is opaque. BT: 1 where any of it is not clear.
     """
     if rosta == "TT":
         return trimap_labels(trimap)

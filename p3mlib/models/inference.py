@@ -4,11 +4,13 @@ precision that pay."""
 import copy
 
 import torch
-from timm.models.resnet import BasicBlock
+from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from p3mlib.models.integration import DBFI, NoSideHead
+from p3mlib.models.p3mnet import P3MNet
+from p3mlib.models.resnet import ResNet
 from p3mlib.models.twins import make_quick
 
 
@@ -26,8 +28,9 @@ class Fast(nn.Module):
         super().__init__()
         self.network, self.dtype = network, dtype
         self.mean, self.std = network.mean, network.std
+        quick = make_quick(network) if isinstance(network, P3MNet) else network
         frozen = {"freezing": True} if next(network.parameters()).device.type == "cpu" else None
-        self.call = torch.compile(network, dynamic=False, options=frozen) if compiled else make_quick(network)
+        self.call = torch.compile(network, dynamic=False, options=frozen) if compiled else quick
 
     @torch.inference_mode()
     def forward(self, image):
@@ -39,11 +42,11 @@ class Fast(nn.Module):
 
 
 def fast(model, dtype=None, compiled=False):
-    """A copy of a network for prediction: side outputs skipped, batch norms folded, channels last, and either compiled or with
+    """A copy of a network for prediction: P3M-Net without side outputs, batch norms folded, channels last, and either compiled or with
     its modules replaced by their `twins`.
 
     Args:
-        model:    P3M-Net, on the device where it will run; it is not changed.
+        model:    on the device where it will run; it is not changed.
         dtype:    None for full precision, or torch.bfloat16 or torch.float16 for autocast.
         compiled: torch.compile, on a CPU with frozen weights; each image size is compiled once, which takes minutes and needs a
             C++ compiler.
@@ -56,8 +59,8 @@ def fast(model, dtype=None, compiled=False):
             module.side = NoSideHead()
         if isinstance(module, nn.Sequential):
             _fold(module, zip(list(module._modules)[:-1], list(module._modules)[1:], strict=True))
-        if isinstance(module, BasicBlock):
-            _fold(module, (("conv1", "bn1"), ("conv2", "bn2")))
+        if isinstance(module, (BasicBlock, Bottleneck, ResNet)):
+            _fold(module, ((f"conv{i}", f"bn{i}") for i in (1, 2, 3) if hasattr(module, f"conv{i}")))
     if dtype is not None:
         for module in network.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -68,6 +71,6 @@ def fast(model, dtype=None, compiled=False):
 def _fold(parent, pairs):
     for first, second in pairs:
         convolution, norm = getattr(parent, first), getattr(parent, second)
-        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        if isinstance(convolution, nn.Conv2d) and type(norm) is nn.BatchNorm2d:  # not one with an activation in it
             setattr(parent, first, fuse_conv_bn_eval(convolution, norm))
             setattr(parent, second, nn.Identity())

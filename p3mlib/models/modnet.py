@@ -10,7 +10,7 @@ from torch import nn
 from p3mlib.losses import full_precision
 from p3mlib.models.integration import upsample
 from p3mlib.models.network import MattingNetwork, MattingOutput, Stage
-from p3mlib.models.resnet_mp import scaled
+from p3mlib.models.resnet import scaled
 
 # MobileNetV2: expansion, channels, blocks, stride of every stage
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))

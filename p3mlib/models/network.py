@@ -103,3 +103,9 @@ class MattingNetwork(nn.Module):
         """Raise ValueError where a side of (N, C, H, W) is not a multiple of `multiple`."""
         if image.shape[-1] % self.multiple or image.shape[-2] % self.multiple:
             raise ValueError(f"image of {tuple(image.shape)}: height and width must be multiples of {self.multiple}")
+
+
+def whole_image(height, width, multiple, largest=1600):
+    """Size rule of networks that see the whole image: sides cut to multiples, at least 64, at most 1600 px (ours, for memory)."""
+    scale = min(1.0, largest / max(height, width))
+    return tuple(max(64, int(scale * side) // multiple * multiple) for side in (height, width))

@@ -5,32 +5,9 @@ from timm.models.resnet import BasicBlock
 from torch import nn
 
 from p3mlib.models.features import Features
+from p3mlib.models.resnet import CHANNELS, initialise, residual_stage, scaled
 
 BLOCKS = (3, 4, 6, 3)
-CHANNELS = (64, 128, 256, 512)
-
-
-def scaled(channels, width):
-    """Channels of a narrowed network: the nearest even number, at least 4 (projections halve it)."""
-    return max(4, 2 * round(channels * width / 2))
-
-
-def residual_stage(inputs, outputs, blocks, stride=1):
-    """A stage of ResNet-34: basic blocks in a row, the first one strides."""
-    shortcut = None
-    if inputs != outputs:
-        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-    first = BasicBlock(inputs, outputs, stride, downsample=shortcut)
-    return nn.Sequential(first, *(BasicBlock(outputs, outputs) for _ in range(blocks - 1)))
-
-
-def initialise(encoder):
-    """He initialisation; each residual block begins as the identity (the last norm's scale is zero)."""
-    for module in encoder.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if isinstance(module, BasicBlock):
-            module.zero_init_last()
 
 
 class ResNet34MP(nn.Module):
@@ -50,10 +27,10 @@ class ResNet34MP(nn.Module):
         c1, c2, c3, c4 = (scaled(c, width) for c in CHANNELS)
         self.full_channels, self.skip_channels, self.deep_channels = c1, (c1, c1, c2, c3), c4
         self.stem = nn.Sequential(nn.Conv2d(3, c1, 7, padding=3, bias=False), nn.BatchNorm2d(c1), nn.ReLU(inplace=True))
-        self.layer1 = residual_stage(c1, c1, BLOCKS[0])
-        self.layer2 = residual_stage(c1, c2, BLOCKS[1])
-        self.layer3 = residual_stage(c2, c3, BLOCKS[2])
-        self.layer4 = residual_stage(c3, c4, BLOCKS[3])
+        self.layer1 = residual_stage(BasicBlock, c1, c1, BLOCKS[0])
+        self.layer2 = residual_stage(BasicBlock, c1, c2, BLOCKS[1])
+        self.layer3 = residual_stage(BasicBlock, c2, c3, BLOCKS[2])
+        self.layer4 = residual_stage(BasicBlock, c3, c4, BLOCKS[3])
         # The authors' module also carries an unused ImageNet classifier; the paper counts its parameters.
         self.uncounted_parameters = 1000 * c4 + 1000
         initialise(self)

@@ -1,0 +1,169 @@
+"""HAttMatting (Qiao et al., CVPR 2020): attention between deep semantics and shallow appearance.
+
+No code of it was released. What stands here is our reading of the published design, in a layout whose size comes within 0.01% of
+the P3M paper's 106.96 M; nothing finer is claimed.
+"""
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from timm.models.resnet import Bottleneck
+from torch import nn
+
+from p3mlib.losses import full_precision, same_shape
+from p3mlib.models.integration import upsample
+from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, frozen_call, whole_image
+from p3mlib.models.resnet import ResNet, scaled
+
+RATES = (6, 12, 18)
+WEIGHTS = {"adversarial": 0.05, "mse": 1.0, "ssim": 0.1}
+LATER = {**WEIGHTS, "ssim": 0.025}  # after the first epoch
+WINDOW, SIGMA = 11, 1.5  # of SSIM
+
+
+def _conv(inputs, outputs, kernel, dilation=1):
+    height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+    padding = (dilation * (height // 2), dilation * (width // 2))
+    convolution = nn.Conv2d(inputs, outputs, (height, width), padding=padding, dilation=dilation, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling: 1x1, three dilated 3x3, the image's mean. Batch norm of the mean needs two images to train.
+
+    Args:
+        inputs, outputs: channels.
+    """
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.branches = nn.ModuleList([_conv(inputs, outputs, 1), *(_conv(inputs, outputs, 3, rate) for rate in RATES)])
+        self.mean = _conv(inputs, outputs, 1)
+        self.merge = _conv((len(RATES) + 2) * outputs, outputs, 1)
+
+    def forward(self, x):
+        """(N, inputs, h, w) -> (N, outputs, h, w)."""
+        mean = self.mean(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
+        return self.merge(torch.cat([*(branch(x) for branch in self.branches), mean], dim=1))
+
+
+class HATT(MattingNetwork):
+    """HAttMatting. There is no segmentation: `segmentation` holds scores made from alpha, whose largest is background below 0.05,
+    foreground above 0.95, and transition between. `detail` is alpha.
+
+    Args:
+        width:         multiplies every channel count.
+        output_stride: of the encoder: 16 (as "upsampling by 4" says), 8 or 32.
+        layers:        blocks of the encoder's stages.
+    Shape:
+        image (N, 3, H, W), ImageNet-normalised, sides multiples of 32.
+    """
+
+    backbones = {"encoder": ("resnext101_32x8d", ((r"fc\.", None),))}
+
+    def __init__(self, width=1.0, output_stride=16, layers=(3, 4, 23, 3)):
+        super().__init__()
+        self.width = width
+        groups = max(1, round(32 * width))
+        self.encoder = ResNet(Bottleneck, layers, width, output_stride, cardinality=groups, base_width=256 // groups)
+        c, low = scaled(256, width), self.encoder.channels[1]
+        self.aspp = ASPP(self.encoder.channels[-1], c)
+        self.attend_channels = nn.Sequential(
+            nn.Linear(c, scaled(64, width)), nn.ReLU(), nn.Linear(scaled(64, width), c), nn.Sigmoid()
+        )
+        self.distil = _conv(c, c, 3)
+        self.rows_first = nn.Sequential(_conv(c, c, (1, 7)), _conv(c, c, (7, 1)))
+        self.columns_first = nn.Sequential(_conv(c, c, (7, 1)), _conv(c, c, (1, 7)))
+        self.attend_places = _conv(2 * c, c, 1)
+        self.attend_places[-1] = nn.Sigmoid()
+        self.low = _conv(low, c, 3)
+        c2, c3 = scaled(128, width), scaled(16, width)
+        self.decoder = nn.ModuleList([_conv(2 * c, c, 3), _conv(c, c2, 3), _conv(c2, c3, 3)])
+        self.head = nn.Conv2d(c3, 1, 3, padding=1)
+
+    def forward(self, image):
+        """(N, 3, H, W) -> MattingOutput."""
+        self.check(image)
+        maps = self.encoder(image)
+        deep = F.interpolate(self.aspp(maps[-1]), maps[1].shape[2:], mode="bilinear", align_corners=False)
+        distilled = self.distil(deep * self.attend_channels(deep.mean((2, 3)))[:, :, None, None])
+        places = self.attend_places(torch.cat([self.rows_first(distilled), self.columns_first(distilled)], dim=1))
+        x = self.decoder[0](torch.cat([self.low(maps[1]) * places, distilled], dim=1))
+        x = self.decoder[2](upsample(self.decoder[1](upsample(x, 2)), 2))
+        alpha = torch.sigmoid(self.head(x))
+        scores = torch.cat([0.05 - alpha, torch.zeros_like(alpha), alpha - 0.95], dim=1)
+        return MattingOutput(scores.detach(), alpha, alpha, ())
+
+    def input_size(self, height, width, side):
+        """The whole image, at most 1600 px."""
+        return whole_image(height, width, self.multiple)
+
+    def stages(self):
+        """All terms at once; SSIM counts less after the first of the published 20 epochs."""
+        critic = partial(Critic, self.width)
+        return (
+            Stage("structure", partial(hatt_loss, weights=WEIGHTS), share=1.0, critic=critic),
+            Stage("train", partial(hatt_loss, weights=LATER), share=19.0, critic=critic),
+        )
+
+
+class Critic(nn.Sequential):
+    """PatchGAN discriminator: image and alpha (N, 4, H, W) -> logits (N, 1, h, w), high for true mattes.
+
+    Args:
+        width: multiplies every channel count.
+    """
+
+    def __init__(self, width=1.0):
+        c = [scaled(n, width) for n in (64, 128, 256)]
+        layers = [nn.Conv2d(4, c[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        for inputs, outputs in ((c[0], c[1]), (c[1], c[2])):
+            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)]
+        super().__init__(*layers, nn.Conv2d(c[2], 1, 4, 1, 1))
+
+
+@full_precision
+def ssim(pred, alpha):
+    """Structural similarity, mean over all windows of 11x11 (Gaussian, sigma 1.5) that lie inside.
+
+    Args:
+        pred, alpha: (N, 1, H, W) in [0, 1], at least 11 pixels a side.
+    Returns:
+        scalar tensor, at most 1.
+    Source:
+        Wang et al. 2004, with K1 = 0.01, K2 = 0.03.
+    """
+    same_shape(pred=pred, alpha=alpha)
+    offsets = torch.arange(WINDOW, device=pred.device, dtype=pred.dtype) - WINDOW // 2
+    taps = torch.exp(-offsets.square() / (2 * SIGMA**2))
+    taps = taps / taps.sum()
+    planes = torch.cat([pred, alpha, pred * pred, alpha * alpha, pred * alpha], dim=1).flatten(0, 1)[:, None]
+    blurred = F.conv2d(F.conv2d(planes, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
+    x, y, xx, yy, xy = blurred.view(len(pred), 5, *blurred.shape[2:]).unbind(1)
+    c1, c2 = 0.01**2, 0.03**2
+    numerator = (2 * x * y + c1) * (2 * (xy - x * y) + c2)
+    return (numerator / ((x * x + y * y + c1) * (xx - x * x + yy - y * y + c2))).mean()
+
+
+@full_precision
+def _says(logits, true):
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(true)))
+
+
+def hatt_loss(network, image, batch, critic, weights):
+    """Adversarial (cross entropy), mean squared error and 1 - SSIM of alpha, and the critic's own cross entropy."""
+    pred, alpha = network(image).alpha.float(), batch["alpha"]
+    terms = {
+        "adversarial": _says(frozen_call(critic, torch.cat([image, pred], dim=1)), True),
+        "mse": F.mse_loss(pred, alpha),
+        "ssim": 1 - ssim(pred, alpha),
+    }
+    true, false = (critic(torch.cat([image, matte], dim=1)) for matte in (alpha, pred.detach()))
+    judged = (_says(true, True) + _says(false, False)) / 2
+    return {**terms, "critic": judged, "total": sum(weights[name] * term for name, term in terms.items()) + judged}
+
+
+def hatt(width=1.0, output_stride=16, layers=(3, 4, 23, 3)):
+    """HAttMatting; see `HATT`."""
+    return HATT(width, output_stride, tuple(layers))
