@@ -125,14 +125,8 @@ def _train(arguments):
     experiments = grid.experiments(rows, arguments.profile)
     if arguments.seed is not None:
         experiments = [grid.experiment(row, arguments.profile, arguments.seed) for row in rows]
-    for run in runs.fill(experiments, _sets(grid, rows), arguments.jobs, arguments.force):
+    for run in runs.fill(experiments, {row: grid.sets(row) for row in rows}, arguments.jobs, arguments.force):
         print(run.folder)
-
-
-def _sets(grid, rows):
-    """Test sets of all tables that show one of the rows, each once, in order."""
-    tables = [table for table in grid.tables.values() if set(table.rows) & set(rows)]
-    return list(dict.fromkeys(pair for table in tables for pair in table.sets))
 
 
 def _predict(arguments):
@@ -231,7 +225,7 @@ def _fill(grid, names, arguments):
     rows = list(dict.fromkeys(need for group in needs for need in group if need in grid.rows))
     tables = dict.fromkeys(need for group in needs for need in group if need in grid.tables)
     try:
-        runs.fill(grid.experiments(rows, arguments.profile), _sets(grid, rows), arguments.jobs)
+        runs.fill(grid.experiments(rows, arguments.profile), {row: grid.sets(row) for row in rows}, arguments.jobs)
     except MissingData as error:
         print(f"tables that need training will print '-': {error}", file=sys.stderr)
     for number in tables:

@@ -79,22 +79,25 @@ class Profile:
     train: TrainConfig
     test: TestConfig
     bench: BenchConfig
+    models: dict[str, dict[str, typing.Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Row:
     """What is trained: `train` is the domain of the training images, B (blurred) or N (normal).
 
-    Of the profile's seeds the first `seeds` are run; 0 runs all. `lr` multiplies the profile's learning rate.
+    The rest a profile may say for a model (`Profile.models`): of the profile's seeds the first `seeds` are run, 0 runs all;
+    `lr` and `width` multiply the profile's; `options` join the row's own.
     """
 
     method: str
     backbone: str
     model: str
-    options: dict[str, bool]
     train: str
+    options: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
     seeds: int = 0
     lr: float = 1.0
+    width: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Experiment:
         """The profile's TrainConfig with this row's learning rate, or with what the network's own paper trains with."""
         own = self.published if self.profile.train.published else {}
         train = dataclasses.replace(self.profile.train, **own)
-        return dataclasses.replace(train, lr=train.lr * (1.0 if own else self.row.lr))
+        return dataclasses.replace(train, lr=train.lr * (1.0 if own else self.row.lr), width=train.width * self.row.width)
 
     def training(self, data):
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""
@@ -154,8 +157,15 @@ class Grid:
 
     def experiment(self, row, profile, seed=0):
         """The training of `row` in `profile` with `seed`; ValueError lists what there is."""
-        known = _known(self.rows, row, "row")
-        return Experiment(row, known, self.profile(profile), seed, self.published.get(known.model, {}))
+        known, scale = _known(self.rows, row, "row"), self.profile(profile)
+        change = scale.models.get(known.model, {})
+        known = dataclasses.replace(known, **{**change, "options": {**known.options, **change.get("options", {})}})
+        return Experiment(row, known, scale, seed, self.published.get(known.model, {}))
+
+    def sets(self, row):
+        """Test sets of all tables that show a row, each once, in order."""
+        tables = [table for table in self.tables.values() if row in table.rows]
+        return list(dict.fromkeys(pair for table in tables for pair in table.sets))
 
     def experiments(self, rows, profile):
         """All trainings of `rows` over their seeds, seed by seed."""
@@ -173,6 +183,8 @@ def _known(table, name, what):
 def _typed(kind, value, where):
     """`value` checked against and converted to the annotation `kind`."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if kind is typing.Any:
+        return value
     if dataclasses.is_dataclass(kind):
         return _build(kind, value, where)
     if origin is tuple and isinstance(value, (list, tuple)):
@@ -235,6 +247,12 @@ def parse(text):
     for profile in profiles.values():
         _check(profile)
     rows = {name: _build(Row, row, f"rows.{name}") for name, row in raw["rows"].items()}
+    for profile in profiles.values():
+        for model, change in profile.models.items():
+            where = f"profiles.{profile.name}.models.{model}"
+            if model not in {row.model for row in rows.values()}:
+                raise ValueError(f"{where}: no row trains it")
+            _build(Row, {"method": "", "backbone": "", "model": model, "train": "", **change}, where)
     tables = {n: _build(Table, table, f"tables.{n}") for n, table in raw["tables"].items()}
     notebooks = {name: tuple(wanted) for name, wanted in raw["notebooks"].items()}
     for where, wanted in [*notebooks.items(), *((f"tables.{n}", t.rows) for n, t in tables.items())]:

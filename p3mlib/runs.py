@@ -295,11 +295,12 @@ def fill(experiments, sets, jobs=None, force=False, progress=True):
     """Make sure that all experiments are trained and scored, several side by side.
 
     Args:
+        sets: name of a row -> its test sets.
         jobs: processes; by default as many as fit the cores when the profile fixes its threads, else one.
     Returns:
         list of Run, in the order of `experiments`.
     """
-    tasks = [partial(get, experiment, sets, force, progress) for experiment in experiments]
+    tasks = [partial(get, experiment, sets[experiment.name], force, progress) for experiment in experiments]
     return _side_by_side(tasks, experiments[0].profile, jobs, progress) if tasks else []
 
 

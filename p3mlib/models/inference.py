@@ -42,8 +42,8 @@ class Fast(nn.Module):
 
 
 def fast(model, dtype=None, compiled=False):
-    """A copy of a network for prediction: P3M-Net without side outputs, batch norms folded, channels last, and either compiled or with
-    its modules replaced by their `twins`.
+    """A copy of a network for prediction: P3M-Net without side outputs, batch norms folded, channels last, and either compiled
+    or with its modules replaced by their `twins`.
 
     Args:
         model:    on the device where it will run; it is not changed.

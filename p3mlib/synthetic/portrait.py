@@ -240,6 +240,8 @@ def _finish(stack, scene):
 def photograph(portrait, seed):
     """The portrait as its camera sees it: tone, colour temperature, vignetting, motion, shot and read noise.
 
+    Noise is that of a 512 px picture; a smaller one has less, as a photograph has once it is shrunk.
+
     Args:
         portrait: Portrait. seed: of the noise.
     Returns:
@@ -257,5 +259,5 @@ def photograph(portrait, seed):
     picture = np.clip(0.5 + camera["contrast"] * (picture - 0.5), 0, 1) ** np.float32(camera["gamma"])
     picture = picture * np.float32([1 + camera["temperature"], 1, 1 - camera["temperature"]])
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
-    sigma = np.sqrt(camera["noise_sigma"] ** 2 + camera["shot"] ** 2 * np.clip(picture, 0, 1))
+    sigma = min(1, min(height, width) / 512) * np.sqrt(camera["noise_sigma"] ** 2 + camera["shot"] ** 2 * np.clip(picture, 0, 1))
     return np.clip(picture + sigma * noise, 0, 1).astype(np.float32)
