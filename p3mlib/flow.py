@@ -242,6 +242,34 @@ def trace(model):
     return Trace(parts, list(edges.values()))
 
 
+def groups(model, members):
+    """Flow between groups of submodules of any network, as one forward pass shows it.
+
+    Args:
+        members: name of a group -> names of its submodules.
+    Returns:
+        sorted list of (source, target); `image`, and the outputs `segmentation` and `alpha`, are ends.
+    """
+    model = copy.deepcopy(model).cpu().eval()
+    tracked = {(path, name): path for name, paths in members.items() for part in paths for path in _callable(model, part)}
+    recorder = Recorder(model, tracked, "")
+    output = recorder.run(model)
+    blocks = [node for node in recorder.nodes if node.part]
+    names = {id(recorder.image): "image"} | {id(node): node.part.kind for node in blocks}
+    ends = [(node.part.kind, node) for node in blocks]
+    ends += [(name, recorder.made(getattr(output, name))) for name in ("segmentation", "alpha")]
+    edges = {(source, name) for name, node in ends for source, *_ in parents(node, names) if source != name}
+    return sorted(edges)
+
+
+def _callable(model, path):
+    """The submodule, or the members of a list or dict of modules."""
+    module = model.get_submodule(path)
+    if not isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+        return [path]
+    return [inner for name, _ in module.named_children() for inner in _callable(model, f"{path}.{name}")]
+
+
 def _encoder_parts(recorder):
     """One Part for each map of `Features`: all that ran since the map before."""
     parts, start = {}, 0

@@ -209,6 +209,35 @@ def variants(image, mattes, boxes, side):
     return figure
 
 
+def comparison(samples, mattes, errors=False):
+    """Figures 12 to 14: the same images for every method, beside the true matte.
+
+    Args:
+        samples: list of dicts with `name`, `image` (H, W, 3), `alpha` (H, W). mattes: {method: {name: (H, W)}}.
+        errors:  show |matte - alpha| instead of mattes.
+    Raises:
+        ValueError: no sample. KeyError: a method lacks one of the images.
+    """
+    if not samples:
+        raise ValueError("no sample to show")
+
+    def cell(found, sample):
+        return np.abs(found[sample["name"]] - sample["alpha"]) if errors else found[sample["name"]]
+
+    rows = [[s["image"], s["alpha"], *(cell(found, s) for found in mattes.values())] for s in samples]
+    return picture_grid(rows, titles=["image", "truth", *(name.replace("P3M-Net ", "P3M-Net\n") for name in mattes)])
+
+
+def failures(found):
+    """Figure 8: images and the mattes that fail on them, one line a method.
+
+    Args:
+        found: {method: list of (image (H, W, 3), matte (H, W))}.
+    """
+    rows = [[picture for pair in pairs for picture in pair] for pairs in found.values()]
+    return picture_grid(rows, titles=["image", "alpha"] * max(map(len, found.values())), labels=list(found))
+
+
 def error_bars(summary, paper, order, metric="SAD", ylabel="SAD"):
     """Ours with 95% intervals beside the paper's values, one group a method.
 

@@ -243,6 +243,35 @@ def summary(results, metrics, scaled):
     return cells
 
 
+def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-500-P", draws=2000):
+    """How much larger the error of `one` is than that of `other`, on the same images.
+
+    Args:
+        results: of trained methods. one, other: (method, setting). scaled: show sums at the paper's image size.
+    Returns:
+        (mean, low, high): 95% interval of the mean over images and seeds, drawn anew together; None where one was not run.
+    """
+    sides, rng = [], np.random.default_rng(0)
+    for method, setting in (one, other):
+        key = method, setting, dataset
+        found = [r.errors for r in results if (r.method, r.setting, r.dataset) == key and r.errors is not None]
+        if not found:
+            return None
+        sized = scaled and metric.startswith("SAD")
+        sides.append(np.stack([at_paper_size(e, metric, dataset) if sized else e[metric] for e in found]))
+    images, means = sides[0].shape[1], []
+    for _ in range(draws):
+        picks = rng.integers(images, size=images)
+        means.append([side[rng.integers(len(side), size=len(side))].mean(0)[picks].mean() for side in sides])
+    low, high = np.quantile(np.subtract(*np.transpose(means)), [0.025, 0.975])
+    return sides[0].mean() - sides[1].mean(), low, high
+
+
+def within_noise(cell):
+    """True where the interval of a difference (mean, low, high) holds zero."""
+    return not (cell[1] > 0 or cell[2] < 0)
+
+
 def small_images(results):
     """True where the images are so small that SAD is printed at the paper's size."""
     sizes = [r.errors["megapixels"].mean() for r in results if r.errors is not None]

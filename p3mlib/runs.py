@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from p3mlib import datasets, paths
 from p3mlib.evaluate import evaluate, predict, transition_only
-from p3mlib.io import write_image, write_text
+from p3mlib.io import read_matte, write_image, write_text
 from p3mlib.models import from_pretrained
 from p3mlib.synthetic import dataset as synthetic
 from p3mlib.traditional import METHODS
@@ -137,6 +137,11 @@ class Run:
         if not path.exists():
             raise KeyError(f"{self.folder}: {name} ({domain}) was not scored; runs.get(..., sets=[...]) does it")
         return pd.read_csv(path, index_col="name")
+
+    def gallery(self, name, domain):
+        """The kept predictions of one test set: dict image name -> (H, W) alpha; empty if it was not scored."""
+        folder = self.folder / "gallery" / f"{name}.{domain}"
+        return {path.stem: read_matte(path) for path in sorted(folder.glob("*.png"))}
 
     def training_log(self):
         """DataFrame of train.csv: every loss term per epoch."""

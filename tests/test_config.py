@@ -31,6 +31,10 @@ def edited(path, value):
         (("profiles", "smoke", "test", "strategy"), "tiles", r"'tiles' is not one of resize, hybrid"),
         (("rows", "basic", "colour"), "red", r"rows.basic: unknown key \['colour'\]"),
         (("tables", 7, "rows"), ["basic", "nobody"], r"tables.7: no such row \['nobody'\]"),
+        (("profiles", "laptop", "models", "lf"), {"depth": 3}, r"profiles.laptop.models.lf: unknown key \['depth'\]"),
+        (("profiles", "laptop", "models", "unet"), {}, r"profiles.laptop.models.unet: no row trains it"),
+        (("published", "modnet", "lr"), "high", r"published.modnet.lr: expected float, got 'high'"),
+        (("published", "modnet", "optimiser"), "adagrad", r"train.optimiser: 'adagrad' is not one of adam, sgd"),
         (("extra",), 1, r"unknown key \['extra'\]"),
     ],
 )

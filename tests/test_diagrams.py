@@ -10,8 +10,9 @@ from PIL import Image
 
 from p3mlib.diagrams import draw_network
 from p3mlib.encoder_diagram import draw_encoder
-from p3mlib.flow import ENCODER, trace
+from p3mlib.flow import ENCODER, groups, trace
 from p3mlib.models import build_model, count_parameters
+from p3mlib.structure_diagram import NETWORKS, structures
 
 OFF = {"tfi": False, "sbfi": False, "dbfi": False}
 
@@ -181,3 +182,24 @@ def test_figures_are_small_and_cause_no_warning():
             Image.open(full).convert("RGB").quantize(256).save(png, format="PNG", optimize=True)  # as plots.save does
             figure.savefig(pdf, format="pdf", bbox_inches="tight")
             assert figure.get_figwidth() == 7 and png.tell() <= 200_000 and pdf.tell() <= 200_000
+
+
+def test_groups_follow_what_each_network_computes():
+    for method, (model, options, parts) in NETWORKS.items():
+        members = {name: paths for name, (_, paths) in parts.items()}
+        edges = set(groups(build_model(model, width=0.0625, **options), members))
+        first = next(iter(parts))
+        assert ("image", first) in edges
+        if method == "SHM":
+            assert ("T-Net", "M-Net") in edges and ("image", "M-Net") in edges
+        else:
+            fed = {target for source, target in edges if source == "shared encoder"}
+            assert len(fed) == 2 and ("segmentation decoder", "matting decoder") not in edges
+        assert {target for source, target in edges} >= {"alpha", "segmentation"}
+
+
+def test_figure_5_names_both_kinds():
+    figure = structures()
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert "SHM\ntwo-stage" in texts and sum("multi-task" in text for text in texts) == 3
+    assert "53.32 M" in texts and "2.22 M" in texts

@@ -53,6 +53,20 @@ def test_summary_averages_seeds_image_by_image():
     assert scaled == pytest.approx(4 / 20 * 1720)
 
 
+def test_paired_differences_know_noise_of_images_and_of_seeds():
+    def result(setting, errors, seed):
+        return report.Result("SHM", setting, "P3M-500-P", pd.DataFrame({"SAD": errors, "megapixels": 1.72}), seed=seed)
+
+    rng = np.random.default_rng(0)
+    hard = 10 * rng.random(50)  # the same images are hard for both
+    both = [result("N:N", hard, 0), result("B:N", hard + 1 + 0.1 * rng.random(50), 0)]
+    mean, low, high = report.paired_difference(both, ("SHM", "B:N"), ("SHM", "N:N"), scaled=True)
+    assert 1 < low < mean < high < 1.1 and not report.within_noise((mean, low, high))
+    both += [result("N:N", hard, 1), result("B:N", hard - 1, 1)]  # the other seed says the opposite
+    assert report.within_noise(report.paired_difference(both, ("SHM", "B:N"), ("SHM", "N:N"), scaled=False))
+    assert report.paired_difference(both, ("LF", "B:N"), ("SHM", "N:N"), scaled=False) is None
+
+
 @pytest.mark.parametrize(
     ("value", "metric", "text"),
     [

@@ -69,11 +69,13 @@ def test_another_way_of_testing_scores_again_without_training(home, monkeypatch)
     assert again.record["evaluations"]["P3M-500-P.B"] == {**before, "strategy": "hybrid", "ratio": 0.5}
 
 
-def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(home, monkeypatch):
-    """A real SIGKILL after the first epochs, then the same command again."""
-    epochs = 8
-    spec = "from dataclasses import replace; from p3mlib import config, runs; e = config.load().experiment('basic', 'smoke'); "
-    spec += f"e = replace(e, profile=replace(e.profile, train=replace(e.profile.train, epochs={epochs}))); runs.get(e, [], progress=False)"
+@pytest.mark.parametrize(("row", "epochs"), [("basic", 8), ("shm", 8), ("hatt", 9)])
+def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(row, epochs, home, monkeypatch):
+    """A real SIGKILL after the first epochs, then the same command again; of one stage, of three, and with a critic."""
+    spec = f"from dataclasses import replace; from p3mlib import config, runs; e = config.load().experiment('{row}', 'smoke'); "
+    spec += (
+        "e = replace(e, profile=replace(e.profile, train=replace(e.profile.train, epochs=8))); runs.get(e, [], progress=False)"
+    )
 
     def start(folder):
         return subprocess.Popen([sys.executable, "-c", spec], env={**os.environ, "P3M_RUNS": str(folder)})
@@ -132,7 +134,30 @@ def test_learning_rate():
     train = config.load().profile("smoke").train
     values = [learning_rate(train, done) for done in np.linspace(0, 1, 101)]
     assert max(values) <= train.lr and values.index(max(values)) in (5, 6) and values[0] < 0.1 * train.lr and values[-1] < 1e-9
-    assert {learning_rate(replace(train, schedule="constant"), done) for done in (0, 0.5, 1)} == {train.lr}
+
+    def rates(schedule, *moments):
+        return [learning_rate(replace(train, schedule=schedule), done) / train.lr for done in moments]
+
+    assert rates("constant", 0, 0.5, 1) == [1, 1, 1]
+    assert rates("step", 0, 0.24, 0.25, 0.6, 0.99) == pytest.approx([1, 1, 0.1, 0.01, 0.001])
+    assert rates("poly", 0, 0.5) == pytest.approx([1, 0.5**0.9])
+    assert rates("triangle", 0, 0.05, 0.1, 0.2, 0.3) == pytest.approx([1 / 3, 2 / 3, 1, 1 / 3, 1])
+
+
+def test_networks_train_as_published_where_the_profile_says_so():
+    grid = config.load()
+    paper, laptop = (grid.experiment("modnet", profile).train for profile in ("paper", "laptop"))
+    assert (paper.optimiser, paper.lr, paper.schedule, paper.epochs, paper.batch_size) == ("sgd", 0.01, "step", 40, 16)
+    assert (laptop.optimiser, laptop.schedule) == ("adam", "cosine") and laptop.width == 2 * grid.profile("laptop").train.width
+    assert grid.experiment("p3mnet_r34", "paper").train == grid.profile("paper").train
+    assert grid.experiment("lf", "laptop").row.options["blocks"] == [2, 2, 4, 2] and grid.rows["lf"].options == {}
+
+
+def test_the_gallery_holds_the_first_predictions(home):
+    run = runs.get(experiment(), SETS, progress=False)
+    gallery = run.gallery(*SETS[0])
+    assert list(gallery) == sorted(run.per_image(*SETS[0]).index)[: runs.GALLERY] and gallery["p_00000"].shape == (64, 64)
+    assert run.gallery("RWP", "N") == {}
 
 
 def test_untrained_methods_are_cached_too(home, monkeypatch):

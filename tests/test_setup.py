@@ -17,7 +17,7 @@ LAYERS = [
     {"datasets", "verify", "augment", "synthetic", "models", "traditional", "losses", "metrics", "config"},
     {"train", "evaluate", "photos", "bench", "export"},
     {"runs"},
-    {"report", "tables", "plots", "flow", "diagrams", "encoder_diagram", "widgets"},
+    {"report", "tables", "plots", "flow", "diagrams", "encoder_diagram", "structure_diagram", "claims", "widgets"},
     {"__main__"},
 ]
 
