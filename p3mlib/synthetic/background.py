@@ -131,8 +131,26 @@ def _distract(rng, picture, kind):
             panel[:] = np.float32((0.62, 0.44, 0.30)) * (1 + 0.2 * grain)
 
 
-def render_background(scene, rng, height, width):
-    """Background of a scene as RGB (height, width, 3) float32 in [0, 1], out of focus as the scene says."""
+def _hang(picture, poster, photo):
+    """Paste a photo (h, w, 3) with a light frame where the poster hangs."""
+    height, width = picture.shape[:2]
+    x, y = (round(share * side) for share, side in zip(poster["corner"], (width, height), strict=True))
+    tall = max(4, round(poster["height"] * min(height, width)))
+    size = (max(3, round(tall * photo.shape[1] / photo.shape[0])), tall)
+    photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    rim = max(1, tall // 24)
+    photo = cv2.copyMakeBorder(photo, *[rim] * 4, cv2.BORDER_CONSTANT, value=(0.92, 0.90, 0.86))
+    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + photo.shape[1], width), min(y + photo.shape[0], height)
+    if x0 < x1 and y0 < y1:
+        picture[y0:y1, x0:x1] = photo[y0 - y : y1 - y, x0 - x : x1 - x]
+
+
+def render_background(scene, rng, height, width, photos=()):
+    """Background of a scene as RGB (height, width, 3) float32 in [0, 1], out of focus as the scene says.
+
+    Args:
+        photos: one (h, w, 3) picture for each poster of the scene. Faces on them are never obfuscated: they are not the subject's.
+    """
     place = scene["background"]
     picture = np.ascontiguousarray(np.clip(_place(rng, place["kind"], height, width), 0, 1), np.float32)
     picture *= np.float32(place["brightness"])
@@ -142,6 +160,8 @@ def render_background(scene, rng, height, width):
     if wanted is not None:
         mean = picture.mean((0, 1))
         picture += 0.75 * (np.float32(wanted) * 0.9 - mean)
+    for poster, photo in zip(place["posters"], photos, strict=True):
+        _hang(picture, poster, photo)
     sigma = scene["defocus"] * min(height, width)
     if sigma > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)

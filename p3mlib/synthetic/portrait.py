@@ -62,12 +62,19 @@ def render_portrait(seed, size=(256, 256), distribution="P3M"):
     stack = Stack(height, width)
     _paint_person(stack, view, head, scene, rng)
     alpha, fg = _finish(stack, scene)
-    bg = background.render_background(scene, rng[_BACKGROUND], height, width)
+    bg = background.render_background(scene, rng[_BACKGROUND], height, width, _photos(scene, min(size)))
     visible = scene["pose"] != "back"
     points = face.landmarks(head, view) if visible else None
     attributes = {**scene, "face_width": round(float(np.ptp(points[:17, 0])), 2) if visible else None}
     parts = {name: mask for name, mask in stack.parts.items() if mask.any()}
     return Portrait(composite(fg, bg, alpha), alpha, fg, bg, points, parts, attributes)
+
+
+def _photos(scene, side):
+    """Pictures of other people for the posters of a scene."""
+    posters = scene["background"]["posters"]
+    tall = [max(40, round(poster["height"] * side)) for poster in posters]
+    return [render_portrait(p["seed"], (t, round(0.8 * t)), "CelebA").image for p, t in zip(posters, tall, strict=True)]
 
 
 def _view(scene, height, width):
