@@ -87,7 +87,7 @@ class Row:
     """What is trained: `train` is the domain of the training images, B (blurred) or N (normal).
 
     The rest a profile may say for a model (`Profile.models`): of the profile's seeds the first `seeds` are run, 0 runs all;
-    `lr` and `width` multiply the profile's; `options` join the row's own.
+    `lr` and `width` multiply the profile's, `clip` goes before the profile's; `options` join the row's own.
     """
 
     method: str
@@ -98,6 +98,7 @@ class Row:
     seeds: int = 0
     lr: float = 1.0
     width: float = 1.0
+    clip: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ class Experiment:
         """The profile's TrainConfig with this row's learning rate, or with what the network's own paper trains with."""
         own = self.published if self.profile.train.published else {}
         train = dataclasses.replace(self.profile.train, **own)
-        return dataclasses.replace(train, lr=train.lr * (1.0 if own else self.row.lr), width=train.width * self.row.width)
+        clip = train.clip if self.row.clip is None else self.row.clip
+        lr = train.lr * (1.0 if own else self.row.lr)
+        return dataclasses.replace(train, lr=lr, width=train.width * self.row.width, clip=clip)
 
     def training(self, data):
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""

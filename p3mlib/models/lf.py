@@ -182,7 +182,7 @@ class LF(MattingNetwork):
     def stages(self):
         """Encoder and branches; the fusion alone; all. The later two learn at a third of the first's rate."""
         return (
-            Stage("segmentation", segmentation_stage, share=2, learns=BRANCHES),
+            Stage("segmentation", segmentation_stage, share=3, learns=BRANCHES),
             Stage("fusion", fusion_stage, learns=("fusion",), lr=1 / 3),
             Stage("joint", joint_stage, lr=1 / 3),
         )

@@ -3,6 +3,24 @@
 METHODS maps the name printed in the paper's Table 2 to the function.
 """
 
-from p3mlib.traditional import closed_form, knn, learning_based
+from p3mlib.traditional import (
+    closed_form,
+    comprehensive,
+    global_sampling,
+    information_flow,
+    knn,
+    learning_based,
+    robust,
+    shared,
+)
 
-METHODS = {"Closed": closed_form.estimate, "KNN": knn.estimate, "Learning": learning_based.estimate}
+METHODS = {
+    "Closed": closed_form.estimate,
+    "IFM": information_flow.estimate,
+    "KNN": knn.estimate,
+    "Compre": comprehensive.estimate,
+    "Robust": robust.estimate,
+    "Learning": learning_based.estimate,
+    "Global": global_sampling.estimate,
+    "Shared": shared.estimate,
+}
