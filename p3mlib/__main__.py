@@ -1,4 +1,4 @@
-"""The command line: `python -m p3mlib list | synth | verify | train | predict | bench | export | notebooks`."""
+"""The command line: `python -m p3mlib list | synth | verify | layers | train | predict | bench | export | notebooks`."""
 
 import argparse
 import json
@@ -48,6 +48,10 @@ def _parser():
     sub.add_argument("--jobs", type=int)
     sub = command("verify", _verify, "name damaged, missing, mis-sized and mismatched files of a data set")
     sub.add_argument("folder", type=Path)
+    sub = command("layers", _layers, "estimate foreground and background colours of a real P3M-10k folder, which training needs")
+    sub.add_argument("folder", type=Path)
+    sub.add_argument("--jobs", type=int, help="processes; default: one per CPU")
+    sub.add_argument("--limit", type=int, help="only the first so many images")
     sub = command("train", _train, "train rows of the grid and score them; what is cached is not done again")
     sub.add_argument("rows", nargs="*", help="default: every row")
     sub.add_argument("--profile", default="laptop")
@@ -115,6 +119,15 @@ def _verify(arguments):
         print(f"{problem.kind:11} {problem.path}: {problem.message}")
     print(f"{arguments.folder}: {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}")
     return 1 if problems else 0
+
+
+def _layers(arguments):
+    from p3mlib.layers import write_layers
+
+    failed = write_layers(arguments.folder, arguments.jobs, arguments.limit)
+    for name, reason in failed.items():
+        print(f"not done: {name}: {reason}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _train(arguments):

@@ -144,9 +144,7 @@ def _check(image, facemask, method, strength, face_width):
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype.kind != "f":
         raise ValueError(f"image must be (H, W, 3) float, got {image.shape} {image.dtype}; io.read_image returns that")
     if facemask.shape != image.shape[:2] or facemask.dtype != bool:
-        raise ValueError(
-            f"facemask must be bool {image.shape[:2]} like the image, got {facemask.dtype} {facemask.shape}"
-        )
+        raise ValueError(f"facemask must be bool {image.shape[:2]} like the image, got {facemask.dtype} {facemask.shape}")
     for name, value in (("strength", strength), ("face_width", face_width)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a positive number, got {value}")

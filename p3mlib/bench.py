@@ -83,7 +83,11 @@ def bench(models, size=512, rounds=ROUNDS, device=None, compiled=False, memory=T
 
 def _subject(name, size, device):
     torch.manual_seed(0)
-    return build_model(name).eval().to(device), torch.randn(1, 3, size, size, device=device)
+    model = build_model(name).eval().to(device)
+    image = torch.randn(1, model.channels, size, size, device=device)
+    if model.channels == 4:
+        image[:, 3] = (image[:, 3] * 2).round().clamp(0, 2) / 2
+    return model, image
 
 
 def _timed(call, image, device):

@@ -23,9 +23,7 @@ SOURCES = {
 }
 
 
-UNPUBLISHED = (
-    "The un-blurred images of train and P3M-500-P were never published (B:N and N:N need them); P3M-Synth has them."
-)
+UNPUBLISHED = "The un-blurred images of train and P3M-500-P were never published (B:N and N:N need them); P3M-Synth has them."
 
 
 class Layout(NamedTuple):
@@ -76,17 +74,11 @@ def missing(root, dataset, needed, note=""):
     get the data. `note` is added after the list.
     """
     root = Path(root).absolute()
-    lines = [
-        f"{root}: no {dataset} data" + ("" if root.is_dir() else " (there is no such folder)") + "; expected below it:"
-    ]
+    lines = [f"{root}: no {dataset} data" + ("" if root.is_dir() else " (there is no such folder)") + "; expected below it:"]
     lines += [f"  {folder + '/':44}{_state(root / folder)}" for folder in needed]
     found = {path: sum(os.path.isdir(path / folder) for folder in needed) for path in (root, *_near(root, dataset))}
     best = max(found, key=found.get)
-    lines += (
-        [f"Did you mean {best}? It has {'all' if found[best] == len(needed) else 'some'} of them."]
-        if best != root
-        else []
-    )
+    lines += [f"Did you mean {best}? It has {'all' if found[best] == len(needed) else 'some'} of them."] if best != root else []
     lines += [note] if note else []
     lines.append(f"{SOURCES[dataset]}. Or render a synthetic one: {RENDER}")
     return MissingData("\n".join(lines))
@@ -243,9 +235,7 @@ def open_dataset(name, root, domain="B", limit=None):
     parts = {"image": images, "alpha": mattes}
     parts |= {part: stems(root / layout.folder / folder) for part, folder in layout.parts.items() if part != "alpha"}
     chosen = list(images)[:limit]
-    return Portraits(
-        name, domain, root, {s: {part: found[s] for part, found in parts.items() if s in found} for s in chosen}
-    )
+    return Portraits(name, domain, root, {s: {part: found[s] for part, found in parts.items() if s in found} for s in chosen})
 
 
 def open_faces(root, limit=None):

@@ -1,5 +1,6 @@
 """Prediction at any image size (RESIZE and HYBRID) and per-image errors."""
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -43,14 +44,17 @@ def resize(array, shape, resizing="legacy"):
 
 
 @torch.inference_mode()
-def _forward(model, image, size, resizing):
+def _forward(model, image, size, resizing, trimap=None):
     device = next(model.parameters()).device
     small = resize(image, size, resizing)
     small = (small - np.float32(model.mean)) / np.float32(model.std)
+    if trimap is not None:
+        plane = cv2.resize(np.float32(trimap), tuple(size)[::-1], interpolation=cv2.INTER_NEAREST)
+        small = np.dstack([small, np.where(plane >= 1, 1, np.where(plane <= 0, 0, 0.5)).astype(np.float32)])
     return model(torch.from_numpy(small.transpose(2, 0, 1))[None].to(device))
 
 
-def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", smallest=0, side=512):
+def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", smallest=0, side=512, trimap=None):
     """Alpha of one image of any size.
 
     RESIZE: one pass at `ratio`, the final alpha is resized back. HYBRID: the segmentation at `ratio` decides what is
@@ -64,24 +68,28 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", small
         smallest: an image with a shorter side is enlarged to it, and goes through once whatever the strategy; the official
             release does that for Swin-T with 512, on RWP and on free samples (`model.smallest_side`).
         side:     of the images that the network was trained on, for its own size rule.
+        trimap:   (H, W) float in [0, 1] for a network that is given one (`model.channels` is 4); known pixels are its own.
     Returns:
         (H, W) float32 in [0, 1].
     Raises:
-        ValueError: another strategy, or an image that is not (H, W, 3).
+        ValueError: another strategy, an image that is not (H, W, 3), a trimap that is missing or of another size.
     Source:
         official inference of P3M-Net; size rule in `network_size`.
     """
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image must be (H, W, 3), got {image.shape}")
-    shape, resizing = image.shape[:2], model.resizing or resizing
+    shape, resizing, given = image.shape[:2], model.resizing or resizing, getattr(model, "channels", 3) == 4
+    if given and (trimap is None or trimap.shape != shape):
+        raise ValueError(f"the network needs a trimap of {shape}, got {'none' if trimap is None else trimap.shape}")
     if strategy not in ("resize", "hybrid"):
         raise ValueError(f"no test strategy '{strategy}'; there are resize, hybrid")
     if min(shape) < smallest:
         strategy, ratio = "resize", smallest / min(shape)
     own = model.input_size(*shape, side)
-    coarse = _forward(model, image, own or [network_size(s, ratio) for s in shape], resizing)
+    coarse = _forward(model, image, own or [network_size(s, ratio) for s in shape], resizing, trimap if given else None)
     if own or strategy == "resize":
-        return np.clip(resize(coarse.alpha[0, 0].float().cpu().numpy(), shape, resizing), 0, 1)
+        alpha = np.clip(resize(coarse.alpha[0, 0].float().cpu().numpy(), shape, resizing), 0, 1)
+        return np.where(trimap >= 1, 1, np.where(trimap <= 0, 0, alpha)).astype(np.float32) if given else alpha
     label = coarse.segmentation[0].argmax(0).cpu().numpy()
     trimap = resize((label * 0.5).astype(np.float32), shape, resizing)
     fine = _forward(model, image, [network_size(s, min(1.0, 2 * ratio)) for s in shape], resizing)
@@ -92,8 +100,12 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", small
 
 def whole_image(pred, sample):
     """All errors of a trimap-free prediction; the trimap is made from alpha where the sample has none."""
-    alpha, trimap = sample["alpha"], sample.get("trimap")
-    return matting_errors(pred, alpha, make_trimap(alpha, default_kernel(alpha.shape)) if trimap is None else trimap)
+    return matting_errors(pred, sample["alpha"], _trimap(sample))
+
+
+def _trimap(sample):
+    trimap = sample.get("trimap")
+    return make_trimap(sample["alpha"], default_kernel(sample["alpha"].shape)) if trimap is None else trimap
 
 
 def transition_only(pred, sample):
@@ -102,7 +114,7 @@ def transition_only(pred, sample):
     The face mask is left out on un-blurred images too, so that both compare the same pixels. An image whose region is
     empty has no error: NaN, which means over a table skip.
     """
-    region = regions(sample["trimap"])["unknown"]
+    region = regions(_trimap(sample))["unknown"]
     if "facemask" in sample:
         region &= ~sample["facemask"]
     if not region.any():
@@ -112,6 +124,11 @@ def transition_only(pred, sample):
         "MSE": mse(pred, sample["alpha"], region),
         "MAD": mad(pred, sample["alpha"], region),
     }
+
+
+def with_transition(pred, sample):
+    """`whole_image` and, as SAD-U, MSE-U, MAD-U, `transition_only`."""
+    return {**whole_image(pred, sample), **{f"{name}-U": error for name, error in transition_only(pred, sample).items()}}
 
 
 def shrink(sample, side):

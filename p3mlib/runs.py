@@ -26,7 +26,7 @@ from accelerate import Accelerator
 from tqdm.auto import tqdm
 
 from p3mlib import datasets, paths
-from p3mlib.evaluate import evaluate, predict, transition_only
+from p3mlib.evaluate import evaluate, predict, transition_only, with_transition
 from p3mlib.io import read_matte, write_image, write_text
 from p3mlib.models import from_pretrained
 from p3mlib.synthetic import dataset as synthetic
@@ -214,8 +214,8 @@ def get(experiment, sets, force=False, progress=True, position=0):
     with _threads(profile.train.threads):
         for name, domain in sets:
             test = {**asdict(profile.test), "data": data_identity(name, domain, profile)}
-            how = {"eight_bit": profile.test.eight_bit}
-            _score(run, name, domain, profile, test, _Network, (run, experiment, name), progress, position, **how)
+            how = {"eight_bit": profile.test.eight_bit, "score": with_transition, "progress": progress, "position": position}
+            _score(run, name, domain, profile, test, _Network, (run, experiment, name), **how)
     return run
 
 
@@ -274,7 +274,7 @@ class _Network:
         self.how = test.strategy, test.ratio, test.resizing, smallest, experiment.profile.train.size
 
     def __call__(self, sample):
-        return predict(self.model, sample["image"], *self.how)
+        return predict(self.model, sample["image"], *self.how, trimap=sample.get("trimap"))
 
 
 def _score(run, name, domain, profile, test, make_predictor, arguments, progress, position, **how):

@@ -1,6 +1,6 @@
 """The paper's tables, one function each: gather results, write CSV, Markdown and LaTeX, return what a notebook shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
 import pandas as pd
@@ -103,35 +103,15 @@ def table_1(profile):
             "counted": counted,
         }
         frame = pd.concat([frame, pd.DataFrame([ours])], ignore_index=True).fillna("")
-    shown = [
-        "dataset",
-        "citation",
-        "public",
-        "images",
-        "portrait_images",
-        "natural_images",
-        "resolution",
-        "annotation",
-        "privacy_preserving",
-        "counted",
-    ]
-    header = [
-        "Data set",
-        "Source",
-        "Public",
-        "Images (paper)",
-        "Portraits",
-        "Natural",
-        "Resolution",
-        "Annotation",
-        "Privacy",
-        "Images on disk",
-    ]
+    shown = (
+        "dataset citation public images portrait_images natural_images resolution annotation privacy_preserving counted".split()
+    )
+    titles = "Data set,Source,Public,Images (paper),Portraits,Natural,Resolution,Annotation,Privacy,Images on disk"
     caption = (
         f"Matting data sets; the last column is counted on this machine (train + P3M-500-P + P3M-500-NP). Profile {profile}."
     )
     lines = [[cell or "-" for cell in row] for row in frame[shown].itertuples(index=False)]
-    return Printed(frame, report.write(1, profile, frame, header, lines, caption), {}, ())
+    return Printed(frame, report.write(1, profile, frame, titles.split(","), lines, caption), {}, ())
 
 
 def _counted(scale):
@@ -212,16 +192,33 @@ def table_7(profile, progress=True):
     return Printed(frame, report.write(7, profile, frame, header, lines, caption), summary, notes)
 
 
+def table_3(profile, progress=True):
+    """Table 3: deep trimap-based methods, errors in the transition area without the blurred pixels; otherwise as `table_4`."""
+    results = [replace(r, errors=_transition_area(r.errors)) for r in report.trained_results(3, profile, progress)]
+    what = "Deep trimap-based methods, errors in the transition area without the blurred pixels,"
+    return _protocols(3, what, results, [], profile)
+
+
+def _transition_area(errors):
+    """Per-image errors of the transition area under their plain names; None stays None."""
+    if errors is None:
+        return None
+    return errors[["SAD-U", "MSE-U", "MAD-U", "megapixels"]].rename(columns=lambda name: name.removesuffix("-U"))
+
+
 def table_4(profile, progress=True):
     """Table 4: trimap-free methods trained and tested on blurred or un-blurred images, and what PPT costs each of them.
 
     `summary` also holds (method, "P3M-500-P", "B:N-N:N", "SAD"): the paired difference with its interval.
     """
+    results, references = report.trained_results(4, profile, progress), report.reference_results(4, profile, progress)
+    return _protocols(4, "Trimap-free methods", results, references, profile)
+
+
+def _protocols(number, what, results, references, profile):
     grid = config.load()
-    table = grid.tables[4]
-    results = report.trained_results(4, profile, progress)
-    references = report.reference_results(4, profile, progress)
-    frame = report.tidy(4, results + references, table.metrics)
+    table = grid.tables[number]
+    frame = report.tidy(number, results + references, table.metrics)
     scaled = report.small_images(results)
     summary = report.summary(results, table.metrics, scaled)
     settings = ("N:N", "B:N", "B:B", "N:B")
@@ -234,15 +231,17 @@ def table_4(profile, progress=True):
         gap = report.paired_difference(results, (method, "B:N"), (method, "N:N"), scaled)
         if gap:
             summary[method, "P3M-500-P", "B:N-N:N", "SAD"] = gap
-    lines = _lines([*report.REFERENCES, *methods], lambda _: [], columns, summary, _paper_lookup(frame))
+    trivial = report.REFERENCES if references else ()
+    lines = _lines([*trivial, *methods], lambda _: [], columns, summary, _paper_lookup(frame))
     for line in lines:
         cell = summary.get((line[0], "P3M-500-P", "B:N-N:N", "SAD"))
         line[-1] += " ≈" if cell and report.within_noise(cell) else ""
     notes = _notes(results)
     caption = _caption(
-        "Trimap-free methods trained on blurred (B) or un-blurred (N) images and tested on either (train:test), P3M-500-P;",
+        f"{what} trained on blurred (B) or un-blurred (N) images and tested on either (train:test), P3M-500-P;",
         "mean over seeds [95% interval over images]. N:B is not in the paper. The last column is the paired difference of SAD",
-        "with its interval over images and seeds; ≈ marks one within the noise. The first two rows never look at the image.",
+        "with its interval over images and seeds; ≈ marks one within the noise.",
+        "The first two rows never look at the image." if references else "",
         _training_sentence(grid, table.rows, profile),
         _data_sentence(profile),
         _size_sentence(scaled),
@@ -251,7 +250,7 @@ def table_4(profile, progress=True):
     )
     header = ["Method", "", *_headers(columns[:-1], scaled), "SAD† B:N - N:N" if scaled else "SAD B:N - N:N"]
     header = [text.replace("P3M-500-P ", "") for text in header]
-    return Printed(frame, report.write(4, profile, frame, header, lines, caption), summary, notes)
+    return Printed(frame, report.write(number, profile, frame, header, lines, caption), summary, notes)
 
 
 def _training_sentence(grid, rows, profile):
@@ -266,8 +265,8 @@ def _training_sentence(grid, rows, profile):
     scale = grid.profile(profile)
     return (
         f"Trained at width {usual:g}{f' ({chr(59).join(others)})' if others else ''}, {scale.train.epochs} epochs, "
-        f"seeds {' or '.join(', '.join(map(str, c)) for c in sorted(counted))}. Tested with {scale.test}; LF, HATT, SHM and "
-        "MODNet at their own sizes."
+        f"seeds {' or '.join(', '.join(map(str, c)) for c in sorted(counted))}. Tested with {scale.test}; what has a "
+        "size rule of its own follows that."
     )
 
 

@@ -49,9 +49,7 @@ def verify(root, progress=None):
             (problems if isinstance(checks, Problem) else tasks).append(checks)
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda task: task[0](*task[1:]), tasks)
-        bar = tqdm(
-            found, total=len(tasks), desc="verify", unit="image", disable=None if progress is None else not progress
-        )
+        bar = tqdm(found, total=len(tasks), desc="verify", unit="image", disable=None if progress is None else not progress)
         try:
             for more in bar:
                 problems += more
@@ -71,17 +69,13 @@ def _layouts(root):
     layouts += f", {datasets.FACE_IMAGES} and {datasets.FACE_PARTS} (CelebAMask-HQ)"
     why = "nothing here looks like a data set" if root.is_dir() else "there is no such folder"
     sources = ". ".join(datasets.SOURCES.values())
-    raise datasets.MissingData(
-        f"{root}: {why}; looked for {layouts}. {sources}. Or render a synthetic one: {datasets.RENDER}"
-    )
+    raise datasets.MissingData(f"{root}: {why}; looked for {layouts}. {sources}. Or render a synthetic one: {datasets.RENDER}")
 
 
 def _kinds(folder):
     has = {part: os.path.isdir(folder / part) for part in ("image", "alpha", datasets.FACE_IMAGES, datasets.FACE_PARTS)}
     sets = [layout.folder for layout in datasets.LAYOUTS.values() if layout.folder]
-    if any(
-        os.path.isdir(folder / path / part) for path in sets for part in ("mask", "blurred_image", "original_image")
-    ):
+    if any(os.path.isdir(folder / path / part) for path in sets for part in ("mask", "blurred_image", "original_image")):
         yield "P3M-10k"
     if has["image"] and has["alpha"]:
         yield "RealWorldPortrait-636"
@@ -145,9 +139,7 @@ def _portrait(files):
     images = [part for part in decoded if part.startswith("image")]
     for part in (*images, "fg", "bg"):
         if part in decoded and decoded[part][1] != "RGB":
-            problems.append(
-                Problem(files[part], "mismatched", f"expected an RGB image, this one is {decoded[part][1]}")
-            )
+            problems.append(Problem(files[part], "mismatched", f"expected an RGB image, this one is {decoded[part][1]}"))
     shapes = {part: array.shape[:2] for part, (array, _) in decoded.items()}
     wrong = [part for part in shapes if images and shapes[part] != shapes[images[0]]]
     for part in wrong:
@@ -162,9 +154,7 @@ def _portrait(files):
         if "facemask" in decoded and "facemask" not in wrong:
             face = io.read_mask(files["facemask"])
             if face.any() and alpha[face].mean() < 0.5:
-                problems.append(
-                    Problem(files["facemask"], "mismatched", "the face mask lies on the background of the matte")
-                )
+                problems.append(Problem(files["facemask"], "mismatched", "the face mask lies on the background of the matte"))
     return problems
 
 
@@ -180,9 +170,7 @@ def _trimap(path, alpha):
     for value, name, off in ((255, "foreground", 1 - alpha), (0, "background", alpha)):
         wrong = (trimap == value) & (off > 0.5)
         if cv2.erode(wrong.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).any():
-            message = (
-                f"the trimap contradicts the matte: {wrong.sum()} pixels are known {name} but the matte says otherwise"
-            )
+            message = f"the trimap contradicts the matte: {wrong.sum()} pixels are known {name} but the matte says otherwise"
             yield Problem(path, "mismatched", message)
 
 
@@ -195,9 +183,7 @@ def _face_checks(root):
         number, _, part = path.stem.partition("_")
         name = str(int(number)) if re.fullmatch(r"\d{5,}", number) else None
         if name is None or part not in datasets.PARTS or path != datasets.part_path(root, name, part):
-            yield Problem(
-                path, "mismatched", "not named <number // 2000>/<number, 5 digits>_<part>.png with a known part"
-            )
+            yield Problem(path, "mismatched", "not named <number // 2000>/<number, 5 digits>_<part>.png with a known part")
         elif name not in images:
             yield Problem(path, "mismatched", f"there is no image {name}")
         else:
@@ -226,8 +212,6 @@ def _face(image, masks):
         rows, columns = array.shape[:2]
         if abs(rows * width - columns * height) > max(width, height):  # one pixel of rounding
             problems.append(
-                Problem(
-                    path, "mis-sized", f"{columns}x{rows} px has other proportions than its image, {width}x{height}"
-                )
+                Problem(path, "mis-sized", f"{columns}x{rows} px has other proportions than its image, {width}x{height}")
             )
     return problems

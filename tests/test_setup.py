@@ -15,7 +15,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LAYERS = [
     {"paths", "io", "matte", "anonymize"},
     {"datasets", "verify", "augment", "synthetic", "models", "traditional", "losses", "metrics", "config"},
-    {"train", "evaluate", "photos", "bench", "export"},
+    {"train", "evaluate", "photos", "bench", "export", "layers"},
     {"runs"},
     {"report", "tables", "plots", "flow", "diagrams", "encoder_diagram", "structure_diagram", "claims", "widgets"},
     {"__main__"},

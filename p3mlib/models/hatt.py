@@ -112,14 +112,18 @@ class Critic(nn.Sequential):
     """PatchGAN discriminator: image and alpha (N, 4, H, W) -> logits (N, 1, h, w), high for true mattes.
 
     Args:
-        width: multiplies every channel count.
+        width: multiplies every channel count. strides: of all layers but the last.
     """
 
-    def __init__(self, width=1.0):
+    def __init__(self, width=1.0, strides=(2, 2, 2)):
         c = [scaled(n, width) for n in (64, 128, 256)]
-        layers = [nn.Conv2d(4, c[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
-        for inputs, outputs in ((c[0], c[1]), (c[1], c[2])):
-            layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)]
+        layers = [nn.Conv2d(4, c[0], 4, strides[0], 1), nn.LeakyReLU(0.2, inplace=True)]
+        for inputs, outputs, stride in ((c[0], c[1], strides[1]), (c[1], c[2], strides[2])):
+            layers += [
+                nn.Conv2d(inputs, outputs, 4, stride, 1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
         super().__init__(*layers, nn.Conv2d(c[2], 1, 4, 1, 1))
 
 

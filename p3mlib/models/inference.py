@@ -7,6 +7,7 @@ import torch
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from p3mlib.models.integration import DBFI, NoSideHead
 from p3mlib.models.p3mnet import P3MNet
@@ -27,7 +28,7 @@ class Fast(nn.Module):
     def __init__(self, network, dtype, compiled):
         super().__init__()
         self.network, self.dtype = network, dtype
-        self.mean, self.std = network.mean, network.std
+        self.channels, self.mean, self.std = network.channels, network.mean, network.std
         quick = make_quick(network) if isinstance(network, P3MNet) else network
         frozen = {"freezing": True} if next(network.parameters()).device.type == "cpu" else None
         self.call = torch.compile(network, dynamic=False, options=frozen) if compiled else quick
@@ -55,6 +56,8 @@ def fast(model, dtype=None, compiled=False):
     """
     network = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(network.modules()):
+        if is_parametrized(module, "weight"):  # spectral norm, done once
+            remove_parametrizations(module, "weight")
         if isinstance(module, DBFI):
             module.side = NoSideHead()
         if isinstance(module, nn.Sequential):
@@ -71,6 +74,6 @@ def fast(model, dtype=None, compiled=False):
 def _fold(parent, pairs):
     for first, second in pairs:
         convolution, norm = getattr(parent, first), getattr(parent, second)
-        if isinstance(convolution, nn.Conv2d) and type(norm) is nn.BatchNorm2d:  # not one with an activation in it
+        if type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d:  # not one with an activation in it
             setattr(parent, first, fuse_conv_bn_eval(convolution, norm))
             setattr(parent, second, nn.Identity())

@@ -71,6 +71,7 @@ class MattingNetwork(nn.Module):
     """Base of all networks: (N, 3, H, W) normalised image -> MattingOutput.
 
     Attributes:
+        channels:             of the input: 3, or 4 where a trimap in {0, 0.5, 1} is the last one.
         mean, std:            of the normalisation, for images in [0, 1].
         multiple:             of which the sides of the input must be multiples.
         resizing:             how images are brought to the network's size; None leaves it to the profile (`evaluate.resize`).
@@ -80,6 +81,7 @@ class MattingNetwork(nn.Module):
         backbones:            submodule -> (timm model, (pattern, replacement) from its names to ours), see `load_imagenet`.
     """
 
+    channels = 3
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     multiple = 32
     resizing = None
@@ -100,7 +102,10 @@ class MattingNetwork(nn.Module):
         """
 
     def check(self, image):
-        """Raise ValueError where a side of (N, C, H, W) is not a multiple of `multiple`."""
+        """Raise ValueError where (N, C, H, W) has other channels than `channels` or a side is not a multiple of `multiple`."""
+        if image.shape[1] != self.channels:
+            hint = "; the trimap is the fourth" if self.channels == 4 else ""
+            raise ValueError(f"image of {tuple(image.shape)}: the network takes {self.channels} channels{hint}")
         if image.shape[-1] % self.multiple or image.shape[-2] % self.multiple:
             raise ValueError(f"image of {tuple(image.shape)}: height and width must be multiples of {self.multiple}")
 
@@ -109,3 +114,29 @@ def whole_image(height, width, multiple, largest=1600):
     """Size rule of networks that see the whole image: sides cut to multiples, at least 64, at most 1600 px (ours, for memory)."""
     scale = min(1.0, largest / max(height, width))
     return tuple(max(64, int(scale * side) // multiple * multiple) for side in (height, width))
+
+
+class TrimapNetwork(MattingNetwork):
+    """Base of networks that are given a trimap: (N, 4, H, W), the normalised image and the trimap in {0, 0.5, 1}.
+
+    Of their MattingOutput `segmentation` is the trimap (1 for its class), `detail` what the network says, not limited to [0, 1]
+    where it has no final non-linearity, and `alpha` that in the unknown area and the trimap elsewhere.
+    """
+
+    channels = 4
+
+    def input_size(self, height, width, side):
+        """The whole image, at most 1600 px."""
+        return whole_image(height, width, self.multiple)
+
+    def pasted(self, alpha, trimap, sides=()):
+        """MattingOutput of an alpha (N, 1, H, W) and the trimap (N, 1, H, W)."""
+        fg, bg = trimap > 0.75, trimap < 0.25
+        classes = torch.cat([bg, ~(fg | bg), fg], dim=1).to(alpha.dtype)
+        known = torch.where(fg, 1.0, torch.where(bg, 0.0, alpha.clamp(0, 1)))
+        return MattingOutput(classes, alpha, known.to(alpha.dtype), sides)
+
+
+def with_trimap(image, batch):
+    """Input of a TrimapNetwork: the normalised image (N, 3, H, W) and the batch's trimap."""
+    return torch.cat([image, batch["trimap"]], dim=1).contiguous(memory_format=torch.channels_last)

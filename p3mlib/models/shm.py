@@ -8,9 +8,9 @@ from torch import nn
 from p3mlib.losses import full_precision, same_shape, segmentation_loss, trimap_labels
 from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, whole_image
 from p3mlib.models.resnet import ResNet, scaled
+from p3mlib.models.vgg import GROUPS, VGG, timm_names
 
 BINS = (1, 2, 3, 6)
-GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # VGG16
 GAMMA, TRIMAP_WEIGHT = 0.5, 0.01
 
 
@@ -48,15 +48,8 @@ class MNet(nn.Module):
 
     def __init__(self, width):
         super().__init__()
-        inputs, groups = 6, []
-        for group in GROUPS:
-            layers = []
-            for outputs in (scaled(c, width) for c in group):
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
-                inputs = outputs
-            groups.append(nn.Sequential(*layers))
-        self.groups = nn.ModuleList(groups)
-        c = [scaled(group[-1], width) for group in GROUPS]
+        self.groups = VGG(6, width, pools=4)
+        c = self.groups.channels
         pairs = ((c[4], c[3]), (c[3], c[2]), (c[2], c[1]), (c[1], c[0]), (c[0], c[0]))
         self.decoder = nn.ModuleList(
             nn.Sequential(nn.Conv2d(i, o, 5, padding=2), nn.BatchNorm2d(o), nn.ReLU(inplace=True)) for i, o in pairs
@@ -65,28 +58,12 @@ class MNet(nn.Module):
 
     def forward(self, x):
         """(N, 6, H, W) -> (N, 1, H, W)."""
-        indices = []
-        for i, group in enumerate(self.groups):
-            x = group(x)
-            if i < 4:
-                x, index = F.max_pool2d(x, 2, return_indices=True)
-                indices.append(index)
+        x, indices = self.groups(x)
         for i, layer in enumerate(self.decoder):
             x = layer(x)
             if i < 4:
                 x = F.max_unpool2d(x, indices.pop(), 2)
         return self.head(x)
-
-
-def _vgg_names():
-    """Of timm's vgg16_bn; M-Net sees six channels, so the first convolution is left as it is."""
-    names, index = [(r"features\.0\.", None)], 0
-    for g, group in enumerate(GROUPS):
-        for i in range(len(group)):
-            names += [(rf"features\.{index + j}\.", f"groups.{g}.{3 * i + j}.") for j in (0, 1)]
-            index += 3
-        index += 1
-    return (*names, (r"(pre_logits|head|classifier)\.", None))
 
 
 def _layout_names():
@@ -119,7 +96,7 @@ class SHM(MattingNetwork):
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     multiple = 16
     official = _layout_names()
-    backbones = {"t_net.encoder": ("resnet50", ((r"fc\.", None),)), "m_net": ("vgg16_bn", _vgg_names())}
+    backbones = {"t_net.encoder": ("resnet50", ((r"fc\.", None),)), "m_net": ("vgg16_bn", timm_names("groups."))}
 
     def __init__(self, width=1.0):
         super().__init__()

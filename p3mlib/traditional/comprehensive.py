@@ -6,7 +6,16 @@ import numpy as np
 from scipy import ndimage
 
 from p3mlib.traditional._common import estimator
-from p3mlib.traditional._sampling import EDGE_TRIMMING, compiled, distortion, expand, laplacian_refine, line_alpha, smooth, unknown_list
+from p3mlib.traditional._sampling import (
+    EDGE_TRIMMING,
+    compiled,
+    distortion,
+    expand,
+    laplacian_refine,
+    line_alpha,
+    smooth,
+    unknown_list,
+)
 
 BANDS = 4  # sampling regions, each of which holds the ones before
 CLUSTERS = tuple(int(np.ceil(4 * band**0.33)) for band in range(1, BANDS + 1))  # of colour, and again of place
@@ -44,7 +53,9 @@ def estimate(image, trimap):
     for number, (table_f, table_b) in enumerate(tables):
         chosen = np.flatnonzero(band == number)
         if len(chosen):
-            f[chosen], b[chosen], objective[chosen] = _choose(image, positions[chosen], table_f, table_b, _overlap(table_f, table_b), SCALE)
+            f[chosen], b[chosen], objective[chosen] = _choose(
+                image, positions[chosen], table_f, table_b, _overlap(table_f, table_b), SCALE
+            )
     c = image[unknown]
     alpha = np.clip(((c - b) * (f - b)).sum(1) / np.maximum(((f - b) ** 2).sum(1), 1e-12), 0, 1)
     alpha, _ = smooth(image, known, positions, f, b, alpha, objective)

@@ -4,7 +4,16 @@ import numpy as np
 from scipy import ndimage
 
 from p3mlib.traditional._common import estimator
-from p3mlib.traditional._sampling import EDGE_TRIMMING, distortion, expand, inlined, laplacian_refine, line_alpha, nearest, unknown_list
+from p3mlib.traditional._sampling import (
+    EDGE_TRIMMING,
+    distortion,
+    expand,
+    inlined,
+    laplacian_refine,
+    line_alpha,
+    nearest,
+    unknown_list,
+)
 
 ITERATIONS = 10  # of SampleMatch
 GAMMA = 0.1
