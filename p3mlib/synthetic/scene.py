@@ -80,7 +80,7 @@ BACKGROUNDS = {
     "CelebA": {"studio": 2.5, "bokeh": 3.5, "wall": 1.5, "foliage": 1, "indoor": 1.5, "street": 1, "sky": 0.8, "wood": 0.6},
 }
 DISTRACTED = {"P3M": 0.6, "NP": 0.5, "RWP": 0.8, "CelebA": 0.4}
-POSTERS = {"P3M": 0.5, "NP": 0.5, "RWP": 0.5, "CelebA": 0.0}  # share of places with portraits on the wall
+POSTERS = {"P3M": 0.1, "NP": 0.1, "RWP": 0.1, "CelebA": 0.0}  # share of places with portraits on the wall
 
 
 def _pick(rng, weights):
@@ -118,7 +118,7 @@ def _sample_pose(rng, distribution):
         yaw = float(np.clip(yaw, -reach, reach))
     close = distribution == "CelebA"
     scale = rng.uniform(0.375, 0.41) if close else rng.beta(1.6, 2.2) * 0.14 + 0.19
-    x = 0.5 + (rng.normal(0, 0.012) if close else rng.normal(0, 0.08))
+    x = 0.5 + (rng.normal(0, 0.012) if close else rng.normal(0, 0.06))
     y = 0.45 + rng.normal(0, 0.01) if close else 0.06 + scale * rng.uniform(1.22, 1.62)
     roll = rng.normal(0, 2.5 if close else 6)
     return {
@@ -127,7 +127,7 @@ def _sample_pose(rng, distribution):
         "pitch": round(float(rng.normal(0, 3 if close else 5)), 2),
         "roll": round(float(np.clip(roll, -16, 16)), 2),
         "scale": round(float(scale), 4),
-        "centre": [round(float(np.clip(x, 0.2, 0.8)), 4), round(float(y), 4)],
+        "centre": [round(float(np.clip(x, 0.34, 0.66)), 4), round(float(y), 4)],
     }
 
 
@@ -202,7 +202,7 @@ def _sample_surroundings(rng, distribution):
     distractors = [k for k in kinds if wanted and rng.random() < 0.4]
     blur = {"P3M": (0.004, 0.030), "NP": (0.004, 0.024), "RWP": (0.0, 0.014), "CelebA": (0.008, 0.035)}[distribution]
     match = _pick(rng, {"none": 6, "clothes": 1.2, "hair": 1.4, "skin": 0.8})
-    posters = [_sample_poster(rng) for _ in range(rng.integers(1, 3))] if rng.random() < POSTERS[distribution] else []
+    posters = [_sample_poster(rng)] if rng.random() < POSTERS[distribution] else []
     return {
         "background": {
             "kind": _pick(rng, BACKGROUNDS[distribution]),
