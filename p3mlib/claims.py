@@ -1,6 +1,6 @@
 """Claims of the paper as predicates over its tables: evaluated on our numbers, and on the paper's own.
 
-So far C4 to C17, on Tables 4 to 6. Only predicates that make sense on any data are here (`gen` in the list of claims); each
+So far C1 to C18, on Tables 2 to 6. Only predicates that make sense on any data are here (`gen` in the list of claims); each
 takes a `Numbers` and returns whether it holds and the numbers that say so.
 """
 
@@ -91,6 +91,43 @@ def _percent(values):
 
 def _plain(values):
     return ", ".join(f"{name.replace('P3M-Net ', '').strip('()')} {value:.2f}" for name, value in values.items())
+
+
+def c1a(n):
+    """PPT hardly touches traditional methods: SAD, MSE and MAD change by 5% at most."""
+    changes = {m: max((n(2, m, "-:B", e) / n(2, m, "-:N", e) - 1 for e in TEN[:3]), key=abs) for m in TRADITIONAL}
+    return max(map(abs, changes.values())) <= 0.05, _percent(changes)
+
+
+def c1b(n):
+    """The order of traditional methods stays (rank correlation)."""
+    rank = spearmanr(*([n(2, m, setting) for m in TRADITIONAL] for setting in ("-:B", "-:N"))).statistic
+    return rank >= 0.9, f"{rank:.2f}"
+
+
+def c2a(n):
+    """Deep trimap-based methods do alike on blurred and normal images: B:B and B:N differ by 3% at most."""
+    changes = {m: n(3, m, "B:B") / n(3, m, "B:N") - 1 for m in DEEP}
+    return max(map(abs, changes.values())) <= 0.03, _percent(changes)
+
+
+def c2b(n):
+    """They hardly notice what they were trained on: B:N and N:N differ by 5% (median) and 15% (largest) at most."""
+    changes = {m: n.change(m, 3) for m in DEEP}
+    sizes = [abs(c) for c in changes.values()]
+    return np.median(sizes) <= 0.05 and max(sizes) <= 0.15, _percent(changes)
+
+
+def c3a(n):
+    """Trained on blurred images, IndexNet, AlphaGAN and GCA are better on normal ones."""
+    changes = {m: n.change(m, 3) for m in ("IndexNet", "AlphaGAN", "GCA")}
+    return max(changes.values()) < 0, _percent(changes)
+
+
+def c3b(n):
+    """So are most deep trimap-based methods."""
+    changes = {m: n.change(m, 3) for m in DEEP}
+    return sum(c < 0 for c in changes.values()) > len(changes) / 2, _percent(changes)
 
 
 def c4a(n):
@@ -279,24 +316,42 @@ def c17a(n):
     return holds, "; ".join(shown)
 
 
+def c18a(n):
+    """DIM, which is given the trimap, has the lowest error in the transition area."""
+    errors = {d: {m: n.free(m, d, "SAD-T") for m in ("DIM", *FREE)} for d in COLUMNS}
+    return all(min(e, key=e.get) == "DIM" for e in errors.values()), "; ".join(f"{d}: {_plain(e)}" for d, e in errors.items())
+
+
+def c18b(n):
+    """There every P3M-Net is within 1.5 times DIM's error, and closer to it than every earlier method."""
+    holds, shown = True, []
+    for d in COLUMNS:
+        ratios = {m: n.free(m, d, "SAD-T") / n.free("DIM", d, "SAD-T") for m in FREE}
+        worst = max(ratios[v] for v in VARIANTS)
+        holds &= worst <= 1.5 and worst < min(ratios[m] for m in EARLIER)
+        shown.append(f"{d}: {_plain(ratios)}")
+    return holds, "; ".join(shown)
+
+
 PREDICATES = (
+    *(c1a, c1b, c2a, c2b, c3a, c3b),
     *(c4a, c4b, c5a, c5b, c6a, c6b, c6c, c7a, c7b, c8a, c8b, c9a, c9b, c9c),
-    *(c10a, c11a, c12a, c12b, c13a, c13b, c14a, c14b, c15a, c16a, c16b, c17a),
+    *(c10a, c11a, c12a, c12b, c13a, c13b, c14a, c14b, c15a, c16a, c16b, c17a, c18a, c18b),
 )
 
 
-def evaluate(numbers, draws=200):
+def evaluate(numbers, draws=200, predicates=PREDICATES):
     """Verdict on every predicate.
 
     Args:
-        numbers: Numbers. draws: resampled tables, over images and seeds.
+        numbers: Numbers. draws: resampled tables, over images and seeds. predicates: those of `PREDICATES` that are asked.
     Returns:
         DataFrame: claim, says, verdict (PASS, FAIL, within noise, not run), agreement (share of draws with the same answer),
         numbers (or what is missing).
     """
     rng, rows = np.random.default_rng(0), []
     tables = [numbers.resampled(rng) for _ in range(draws)]
-    for predicate in PREDICATES:
+    for predicate in predicates:
         row = {"claim": predicate.__name__.upper(), "says": predicate.__doc__}
         try:
             holds, shown = predicate(numbers)

@@ -194,16 +194,17 @@ def table_7(profile, progress=True):
 
 def table_3(profile, progress=True):
     """Table 3: deep trimap-based methods, errors in the transition area without the blurred pixels; otherwise as `table_4`."""
-    results = [replace(r, errors=_transition_area(r.errors)) for r in report.trained_results(3, profile, progress)]
     what = "Deep trimap-based methods, errors in the transition area without the blurred pixels,"
-    return _protocols(3, what, results, [], profile)
+    return _protocols(3, what, trimap_based_results(profile, progress), [], profile)
 
 
-def _transition_area(errors):
-    """Per-image errors of the transition area under their plain names; None stays None."""
-    if errors is None:
-        return None
-    return errors[["SAD-U", "MSE-U", "MAD-U", "megapixels"]].rename(columns=lambda name: name.removesuffix("-U"))
+def trimap_based_results(profile, progress=True):
+    """Results of Table 3: errors of the transition area without the blurred pixels, under their plain names."""
+    results, names = [], {"SAD-U": "SAD", "MSE-U": "MSE", "MAD-U": "MAD", "megapixels": "megapixels"}
+    for result in report.trained_results(3, profile, progress):
+        errors = None if result.errors is None else result.errors[list(names)].rename(columns=names)
+        results.append(replace(result, errors=errors))
+    return results
 
 
 def table_4(profile, progress=True):
