@@ -155,7 +155,7 @@ def fit(experiment, portraits, folder, progress=True, position=0):
             if len(history) >= begin + count:
                 continue
             objective = Objective(network, stage, experiment.seed + 1)
-            optimiser = _optimiser(config, [p for p in objective.parameters() if p.requires_grad])
+            optimiser = _optimiser(config, objective)
             objective, optimiser = accelerator.prepare(objective, optimiser)
             own = accelerator.unwrap_model(objective)
             if len(history) > begin:
@@ -177,7 +177,11 @@ def fit(experiment, portraits, folder, progress=True, position=0):
     return network
 
 
-def _optimiser(config, parameters):
+def _optimiser(config, objective):
+    """Optimiser of what learns; `scale` of a group multiplies its learning rate."""
+    parameters = [{"params": [p for p in objective.network.parameters() if p.requires_grad], "scale": 1.0}]
+    if objective.critic:
+        parameters.append({"params": list(objective.critic.parameters()), "scale": objective.stage.critic_lr})
     if config.optimiser == "sgd":
         return torch.optim.SGD(parameters, config.lr, momentum=0.9, weight_decay=config.weight_decay, fused=True)
     return torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay, fused=True)
@@ -189,7 +193,7 @@ def _epoch(accelerator, objective, optimiser, loader, config, rates, where, bar)
     sums = {}
     for step, batch in enumerate(loader):
         for group in optimiser.param_groups:
-            group["lr"] = rates[step]
+            group["lr"] = rates[step] * group["scale"]
         terms = objective(batch)
         if not torch.isfinite(terms["total"]):
             raise RuntimeError(f"{where}, step {step}: the loss is {terms['total'].item()}; lower the learning rate")

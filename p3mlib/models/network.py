@@ -51,6 +51,8 @@ class Stage:
         lr:     multiplies the learning rate.
         critic: () -> discriminator that learns beside the network and is thrown away afterwards. `loss` then takes it as fourth
                 argument, and `total` holds the critic's own loss; neither loss may reach the other's weights (`frozen_call`).
+        critic_lr: multiplies the critic's learning rate. One that learns as fast as a network from scratch soon knows it all,
+                and leads the network astray.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Stage:
     learns: tuple[str, ...] = ()
     lr: float = 1.0
     critic: Callable | None = None
+    critic_lr: float = 0.1
 
 
 def frozen_call(module, *inputs):
