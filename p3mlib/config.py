@@ -87,7 +87,7 @@ class Row:
     """What is trained: `train` is the domain of the training images, B (blurred) or N (normal).
 
     The rest a profile may say for a model (`Profile.models`): of the profile's seeds the first `seeds` are run, 0 runs all;
-    `lr` and `width` multiply the profile's, `clip` goes before the profile's; `options` join the row's own.
+    `lr` and `width` multiply the profile's, fields of TrainConfig in `training` go before it; `options` join the row's own.
     """
 
     method: str
@@ -98,7 +98,7 @@ class Row:
     seeds: int = 0
     lr: float = 1.0
     width: float = 1.0
-    clip: float | None = None
+    training: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,9 @@ class Experiment:
     def train(self):
         """The profile's TrainConfig with this row's learning rate, or with what the network's own paper trains with."""
         own = self.published if self.profile.train.published else {}
-        train = dataclasses.replace(self.profile.train, **own)
-        clip = train.clip if self.row.clip is None else self.row.clip
+        train = dataclasses.replace(self.profile.train, **{**self.row.training, **own})
         lr = train.lr * (1.0 if own else self.row.lr)
-        return dataclasses.replace(train, lr=lr, width=train.width * self.row.width, clip=clip)
+        return dataclasses.replace(train, lr=lr, width=train.width * self.row.width)
 
     def training(self, data):
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""
@@ -256,20 +255,28 @@ def parse(text):
             if model not in {row.model for row in rows.values()}:
                 raise ValueError(f"{where}: no row trains it")
             _build(Row, {"method": "", "backbone": "", "model": model, "train": "", **change}, where)
+            change["training"] = _fields(change.get("training", {}), profile, f"{where}.training")
     tables = {n: _build(Table, table, f"tables.{n}") for n, table in raw["tables"].items()}
     notebooks = {name: tuple(wanted) for name, wanted in raw["notebooks"].items()}
     for where, wanted in [*notebooks.items(), *((f"tables.{n}", t.rows) for n, t in tables.items())]:
         strangers = set(wanted) - rows.keys() - tables.keys()
         if strangers:
             raise ValueError(f"{where}: no such row {sorted(strangers)}; there are {', '.join(rows)}")
-    published, kinds = raw.get("published", {}), typing.get_type_hints(TrainConfig)
+    published = raw.get("published", {})
     for model, change in published.items():
-        if unknown := change.keys() - kinds.keys():
-            raise ValueError(f"published.{model}: unknown key {sorted(unknown)}; known are {', '.join(kinds)}")
-        published[model] = {key: _typed(kinds[key], value, f"published.{model}.{key}") for key, value in change.items()}
         for profile in profiles.values():
-            _check(dataclasses.replace(profile, train=dataclasses.replace(profile.train, **published[model])))
+            published[model] = _fields(change, profile, f"published.{model}")
     return Grid(profiles, rows, tables, notebooks, tuple(raw.get("alone", ())), published)
+
+
+def _fields(change, profile, where):
+    """Some fields of TrainConfig, typed, and checked in place of the profile's."""
+    kinds = typing.get_type_hints(TrainConfig)
+    if unknown := change.keys() - kinds.keys():
+        raise ValueError(f"{where}: unknown key {sorted(unknown)}; known are {', '.join(kinds)}")
+    change = {key: _typed(kinds[key], value, f"{where}.{key}") for key, value in change.items()}
+    _check(dataclasses.replace(profile, train=dataclasses.replace(profile.train, **change)))
+    return change
 
 
 def _check(profile):

@@ -109,6 +109,6 @@ def test_bench_measures_every_path(monkeypatch, capsys):
 
 
 def test_peak_memory_is_that_of_one_pass():
-    from p3mlib.bench import _pass_memory
+    from p3mlib.bench import _peak_memory
 
-    assert 1 < _pass_memory("p3mnet_resnet34", "plain", 128, "cpu") < 1000
+    assert 1 < _peak_memory("p3mnet_resnet34", "plain", 128, "cpu") < 1000

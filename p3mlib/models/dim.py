@@ -25,7 +25,6 @@ class DIM(TrimapNetwork):
 
     Args:
         width: multiplies every channel count.
-        norm:  batch norm in the decoder too. The paper's size does not tell; without it a short training gets nowhere.
     Shape:
         (N, 4, H, W), ImageNet-normalised image and trimap, sides multiples of 32. `detail` is linear.
     """
@@ -33,7 +32,7 @@ class DIM(TrimapNetwork):
     official = _names()
     backbones = {"encoder": ("vgg16_bn", timm_names())}
 
-    def __init__(self, width=1.0, norm=False):
+    def __init__(self, width=1.0):
         super().__init__()
         self.encoder = VGG(4, width, pools=5)
         c = self.encoder.channels
@@ -41,17 +40,18 @@ class DIM(TrimapNetwork):
         pairs = ((c[4], c[4]), (c[4], c[2]), (c[2], c[1]), (c[1], c[0]), (c[0], c[0]))
         self.decoder = nn.ModuleList([nn.Conv2d(scaled(4096, width), c[4], 1)])
         self.decoder.extend(nn.Conv2d(i, o, 5, padding=2) for i, o in pairs)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(d.out_channels) if norm else nn.Identity() for d in self.decoder)
         self.head = nn.Conv2d(c[0], 1, 5, padding=2)
-        initialise(self)
+        initialise(self.encoder)
+        for layer in (self.conv6, *self.decoder, self.head):
+            nn.init.xavier_normal_(layer.weight)
 
     def forward(self, x):
         """(N, 4, H, W) -> MattingOutput."""
         self.check(x)
         y, indices = self.encoder(x)
         y = F.relu(self.conv6(y))
-        for layer, norm in zip(self.decoder, self.norms, strict=True):
-            y = F.relu(norm(layer(y)))
+        for layer in self.decoder:
+            y = F.relu(layer(y))
             if indices:
                 y = F.max_unpool2d(y, indices.pop(), 2)
         return self.pasted(self.head(y), x[:, 3:])
@@ -97,6 +97,6 @@ def dim_loss(network, image, batch):
     return {**terms, "total": 0.5 * terms["alpha"] + 0.5 * terms["comp"]}
 
 
-def dim(width=1.0, norm=False):
+def dim(width=1.0):
     """Deep Image Matting; see `DIM`."""
-    return DIM(width, norm)
+    return DIM(width)
