@@ -58,7 +58,7 @@ def bench(models, size=512, rounds=ROUNDS, device=None, compiled=False, memory=T
         model, image = _subject(name, size, device)
         calls = {path: way(model) for path, way in ways.items()}
         times = {path: [] for path in calls}
-        for path, call in calls.items():
+        for call in calls.values():
             call(image)
         for _ in range(rounds):
             for path, call in calls.items():
