@@ -16,13 +16,15 @@ def random_view(sample, crop_sides, size, trimap_kernel, rng):
     exact; the official code resizes it bilinearly and loses unknown pixels to interpolation.
 
     Args:
-        sample:        dict with `image` (H, W, 3), `alpha` (H, W), optionally `fg`, `bg` (H, W, 3); float in [0, 1].
+        sample:        dict with `image` (H, W, 3), `alpha` (H, W), optionally `fg`, `bg` (H, W, 3); float in [0, 1]; `facemask`
+                       (H, W) bool.
         crop_sides:    sides in pixels, one is drawn.
         size:          side of the result in pixels.
         trimap_kernel: (low, high) side of the trimap's kernel at 512 px, inclusive; scales with `size`.
         rng:           numpy Generator.
     Returns:
-        dict of float32 arrays: `image`, `fg`, `bg` (3, size, size), `alpha`, `trimap` (1, size, size).
+        dict of float32 arrays: `image`, `fg`, `bg` (3, size, size), `alpha`, `trimap`, `facemask` (1, size, size); the last is
+        0 outside faces and k inside the k-th.
     Source:
         Sec. 6.1 and the official MM 2021 training code.
     """
@@ -37,6 +39,10 @@ def random_view(sample, crop_sides, size, trimap_kernel, rng):
             crop = sample[key][top : top + side, left : left + side]
             crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_LINEAR)
             view[key] = crop[:, ::-1] if mirror else crop
+    if "facemask" in sample:
+        crop = sample["facemask"][top : top + side, left : left + side].astype(np.uint8)
+        faces = cv2.connectedComponents(cv2.resize(crop, (size, size), interpolation=cv2.INTER_NEAREST))[1]
+        view["facemask"] = faces[:, ::-1] if mirror else faces
     view["trimap"] = make_trimap(view["alpha"], kernel)
     return {key: _channels_first(array) for key, array in view.items()}
 

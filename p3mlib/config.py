@@ -11,6 +11,7 @@ from importlib import resources
 
 import yaml
 
+COPY_PASTE = ("none", "icp", "fcp", "matched")
 SCHEDULES = ("constant", "cosine", "step", "poly", "triangle")  # see `train.learning_rate`
 
 
@@ -84,7 +85,8 @@ class Profile:
 
 @dataclass(frozen=True)
 class Row:
-    """What is trained: `train` is the domain of the training images, B (blurred) or N (normal).
+    """What is trained: `train` is the domain of the training images, B (blurred) or N (normal); `copy_paste` is none, icp, fcp
+    or matched, with the `layer` of fcp (see copy_paste.py).
 
     The rest a profile may say for a model (`Profile.models`): of the profile's seeds the first `seeds` are run, 0 runs all;
     `lr` and `width` multiply the profile's, fields of TrainConfig in `training` go before it; `options` join the row's own.
@@ -99,6 +101,8 @@ class Row:
     lr: float = 1.0
     width: float = 1.0
     training: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
+    copy_paste: str = "none"
+    layer: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,8 @@ class Experiment:
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""
         train = {k: v for k, v in dataclasses.asdict(self.train).items() if k not in ("workers", "in_memory")}
         row = {"model": self.row.model, "options": dict(self.row.options), "train": self.row.train}
+        if self.row.copy_paste != "none":
+            row |= {"copy_paste": self.row.copy_paste, "layer": self.row.layer}
         return {**row, **train, "seed": self.seed, "data": data}
 
     def run_id(self, data):
@@ -249,6 +255,9 @@ def parse(text):
     for profile in profiles.values():
         _check(profile)
     rows = {name: _build(Row, row, f"rows.{name}") for name, row in raw["rows"].items()}
+    for name, row in rows.items():
+        if row.copy_paste not in COPY_PASTE:
+            raise ValueError(f"rows.{name}.copy_paste: '{row.copy_paste}' is not one of {', '.join(COPY_PASTE)}")
     for profile in profiles.values():
         for model, change in profile.models.items():
             where = f"profiles.{profile.name}.models.{model}"

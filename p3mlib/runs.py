@@ -110,6 +110,13 @@ def data_identity(name, domain, profile):
     return f"synth{synthetic.SYNTH_VERSION}-{height}x{width}-n{spec.counts[name]}-s{spec.seed}"
 
 
+def _training_data(experiment):
+    """Identity of all images that a training reads."""
+    row, profile = experiment.row, experiment.profile
+    faces = [data_identity("CelebA", "N", profile)] if row.copy_paste != "none" else []
+    return "+".join([data_identity("train", row.train, profile), *faces])
+
+
 @dataclass(frozen=True)
 class Run:
     """A run on disk."""
@@ -174,7 +181,7 @@ def provenance():
 def folder(experiment):
     """Folder of an experiment's run, whether it exists or not; None where the training images are missing."""
     try:
-        identity = data_identity("train", experiment.row.train, experiment.profile)
+        identity = _training_data(experiment)
     except datasets.MissingData:
         return None
     return paths.runs(experiment.profile.name) / experiment.run_id(identity)
@@ -193,15 +200,16 @@ def get(experiment, sets, force=False, progress=True, position=0):
         datasets.MissingData: images that are needed are not there; the message says how to get them.
     """
     profile = experiment.profile
-    identity = data_identity("train", experiment.row.train, profile)
+    identity = _training_data(experiment)
     run = Run(paths.runs(profile.name) / experiment.run_id(identity))
     if force and run.folder.exists():
         shutil.rmtree(run.folder)
     if not run.record.get("finished"):
         run.folder.mkdir(parents=True, exist_ok=True)
         portraits = open_set("train", experiment.row.train, profile, progress)
+        faces = open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads):
-            fit(experiment, portraits, run.folder, progress, position)
+            fit(experiment, portraits, run.folder, progress, position, faces)
         run.update(
             row=experiment.name,
             method=experiment.row.method,

@@ -1,5 +1,6 @@
 """One training loop for every network, on any device, through Hugging Face accelerate."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -7,11 +8,12 @@ import pandas as pd
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm.auto import tqdm
 
 from p3mlib import paths
-from p3mlib.augment import random_view
+from p3mlib.augment import LAYERS, random_view
+from p3mlib.copy_paste import Draw, SourceFaces, copy_paste, pasting
 from p3mlib.io import atomic_path, write_text
 from p3mlib.models import backbones, build_model, load_imagenet, save_pretrained
 
@@ -23,11 +25,13 @@ class TrainingViews(Dataset):
     Args:
         portraits: sequence of samples (see `datasets.Portraits`).
         config:    TrainConfig. seed: of the experiment.
+        sources:   copy_paste.SourceFaces; batches then also hold `paste`, and the portraits need face masks.
     """
 
-    def __init__(self, portraits, config, seed):
-        self.portraits, self.config, self.seed, self.epoch = portraits, config, seed, 0
-        self.cache = [_needed(portraits[i]) for i in range(len(portraits))] if config.in_memory else None
+    def __init__(self, portraits, config, seed, sources=None):
+        self.portraits, self.config, self.seed, self.epoch, self.sources = portraits, config, seed, 0, sources
+        self.layers = LAYERS if sources is None else (*LAYERS, "facemask")
+        self.cache = [self._needed(i) for i in range(len(portraits))] if config.in_memory else None
 
     def __len__(self):
         return len(self.portraits)
@@ -35,13 +39,25 @@ class TrainingViews(Dataset):
     def __getitem__(self, index):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
         item = int(order[index])
-        sample = self.cache[item] if self.cache else _needed(self.portraits[item])
+        sample = self.cache[item] if self.cache else self._needed(item)
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        return random_view(sample, self.config.crop_sides, self.config.size, self.config.trimap_kernel, rng)
+        view = random_view(sample, self.config.crop_sides, self.config.size, self.config.trimap_kernel, rng)
+        return view if self.sources is None else {**view, "index": index}
 
+    def _needed(self, item):
+        sample = self.portraits[item]
+        if self.sources is not None and "facemask" not in sample:
+            raise ValueError(f"{sample['name']}: no face mask, and copy and paste needs them for all training images")
+        return {key: sample[key] for key in self.layers if key in sample}
 
-def _needed(sample):
-    return {key: sample[key] for key in ("image", "alpha", "fg", "bg") if key in sample}
+    def collate(self, views):
+        """Batch of views; with sources also `paste`, what `copy_paste.SourceFaces.draw` gives, where a target takes part."""
+        batch = default_collate(views)
+        if self.sources is not None:
+            rng = np.random.default_rng([self.seed, self.epoch, int(batch.pop("index")[0]), 1])
+            paste = self.sources.draw(batch["image"], batch.pop("facemask"), rng)
+            batch |= {"paste": paste} if paste else {}
+        return batch
 
 
 def learning_rate(config, done):
@@ -72,12 +88,14 @@ def build(experiment):
 
 
 def epochs_of(stages, epochs):
-    """How many of `epochs` each stage gets, by its share; at least one."""
-    total, ends = sum(stage.share for stage in stages), []
-    for stage in stages:
-        ends.append((ends[-1] if ends else 0) + stage.share / total)
-    ends = [0, *(round(epochs * end) for end in ends)]
-    return [max(1, end - begin) for begin, end in zip(ends[:-1], ends[1:], strict=True)]
+    """How many of `epochs` each stage gets: at least one, else what is nearest to its share."""
+    shares = [epochs * stage.share / sum(stage.share for stage in stages) for stage in stages]
+    counts = [max(1, int(share)) for share in shares]
+    while sum(counts) < epochs:
+        counts[max(range(len(counts)), key=lambda i: shares[i] - counts[i])] += 1
+    while sum(counts) > max(epochs, len(counts)):
+        counts[max((i for i in range(len(counts)) if counts[i] > 1), key=lambda i: counts[i] - shares[i])] -= 1
+    return counts
 
 
 class Objective(nn.Module):
@@ -85,11 +103,12 @@ class Objective(nn.Module):
 
     Args:
         network: MattingNetwork. stage: one of its stages. seed: of the critic's weights, where the stage has one.
+        layer:   at which faces are pasted (see `copy_paste.pasting`), None: into the images.
     """
 
-    def __init__(self, network, stage, seed):
+    def __init__(self, network, stage, seed, layer=None):
         super().__init__()
-        self.network, self.stage = network, stage
+        self.network, self.stage, self.layer = network, stage, layer
         torch.manual_seed(seed)
         self.critic = stage.critic() if stage.critic else None
         learning = [network.get_submodule(name) for name in stage.learns] or [network]
@@ -110,12 +129,22 @@ class Objective(nn.Module):
         return self
 
     def forward(self, batch):
-        """Batch -> dict of loss terms with `total`."""
-        image = ((batch["image"] - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return self.stage.loss(self.network, image, batch, *([self.critic] if self.critic else []))
+        """Batch -> dict of loss terms with `total`. Losses see the batch's image as it was, whatever the network sees."""
+        image, into_features = batch["image"], contextlib.nullcontext()
+        if paste := batch.get("paste"):
+            masks, draw = (paste["source_mask"], paste["target_mask"]), Draw(*(paste[name] for name in Draw._fields))
+            if self.layer is None:
+                image = copy_paste(image, masks[1], paste["source"], masks[0], draw)
+            else:
+                into_features = pasting(self.network, self._normalised(paste["source"]), *masks, draw, self.layer)
+        with into_features:
+            return self.stage.loss(self.network, self._normalised(image), batch, *([self.critic] if self.critic else []))
+
+    def _normalised(self, image):
+        return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
-def fit(experiment, portraits, folder, progress=True, position=0):
+def fit(experiment, portraits, folder, progress=True, position=0, faces=None):
     """Train one experiment; go on from the last finished epoch if `folder` holds a checkpoint.
 
     Writes `checkpoint.pt` and `train.csv` (mean of every loss term per epoch) after each epoch, `model.safetensors` at
@@ -124,6 +153,7 @@ def fit(experiment, portraits, folder, progress=True, position=0):
     Args:
         experiment: config.Experiment. portraits: training samples. folder: of the run.
         progress:   show a bar; `position` is its line where several trainings run side by side.
+        faces:      datasets.Faces, for rows with copy and paste.
     Returns:
         the trained network, on its device, in eval mode.
     Raises:
@@ -134,8 +164,11 @@ def fit(experiment, portraits, folder, progress=True, position=0):
         raise ValueError(f"{len(portraits)} training images are fewer than one batch of {config.batch_size}")
     accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
     network = build(experiment).to(memory_format=torch.channels_last)  # a quarter faster, on CPUs too
-    views = TrainingViews(portraits, config, experiment.seed)
-    loader = accelerator.prepare(DataLoader(views, config.batch_size, drop_last=True, num_workers=config.workers))
+    row = experiment.row
+    sources = SourceFaces(faces, row.copy_paste, config.size, config.in_memory) if row.copy_paste != "none" else None
+    views = TrainingViews(portraits, config, experiment.seed, sources)
+    loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=config.workers, collate_fn=views.collate)
+    loader = accelerator.prepare(loader)
     stages, state = network.stages(), _read_checkpoint(folder)
     epochs = epochs_of(stages, config.epochs)
     history = state.get("history", [])
@@ -154,7 +187,7 @@ def fit(experiment, portraits, folder, progress=True, position=0):
             begin = sum(epochs[:i])
             if len(history) >= begin + count:
                 continue
-            objective = Objective(network, stage, experiment.seed + 1)
+            objective = Objective(network, stage, experiment.seed + 1, row.layer if row.copy_paste == "fcp" else None)
             optimiser = _optimiser(config, objective)
             objective, optimiser = accelerator.prepare(objective, optimiser)
             own = accelerator.unwrap_model(objective)

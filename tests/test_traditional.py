@@ -70,3 +70,12 @@ def test_trivial_and_wrong_trimaps(name):
         METHODS[name](image * 255, trimap)
     grey = np.where(trimap == 0.5, 127 / 255, trimap)
     assert np.array_equal(METHODS[name](image, grey), METHODS[name](image, trimap))
+
+
+def test_a_picture_that_would_take_hours_is_refused():
+    trimap = np.full((4000, 5000), 0.5, np.float32)
+    trimap[:, :2500], trimap[:, 2600:] = 0, 1
+    image = np.broadcast_to(np.float32(0.5), (4000, 5000, 3))
+    for estimate in METHODS.values():
+        with pytest.raises(ValueError, match=r"5000 x 4000 px \(20 megapixels\) is beyond 4: shrink it"):
+            estimate(image, trimap)

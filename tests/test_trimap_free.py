@@ -79,7 +79,7 @@ def test_every_stage_trains_what_it_says_and_its_loss_falls(name):
 def test_epochs_are_shared_out():
     shm, hatt = (build_model(name, **SMALL[name]).stages() for name in ("shm", "hatt"))
     assert epochs_of(shm, 4) == [1, 1, 2] and epochs_of(shm, 150) == [38, 37, 75] and epochs_of(shm, 2) == [1, 1, 1]
-    assert epochs_of(hatt, 20) == [1, 19]
+    assert epochs_of(hatt, 20) == [1, 19] and epochs_of(hatt, 3) == [1, 2] and epochs_of(hatt, 1) == [1, 1]
 
 
 def test_the_layout_of_shm_loads():

@@ -90,6 +90,7 @@ class TokenEncoder(nn.Module):
     """
 
     changes_channels, overlapping = "first", False
+    paste_at = ("stem.conv1", "stages.0", "stages.1", "stages.2", "stages.3")
 
     def __init__(self, stem, stages, channels, norm, uncounted=0):
         super().__init__()

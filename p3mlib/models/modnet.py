@@ -21,6 +21,8 @@ TAPS = (0, 1)  # stages whose maps the other branches see, at 1/2 and 1/4
 class MobileNetV2(nn.Module):
     """MobileNetV2 with timm's names: (N, 3, H, W) -> maps at 1/2, 1/4 and 1/32."""
 
+    paste_at = ("conv_stem", "blocks.1", "blocks.2", "blocks.4", "blocks.6")
+
     def __init__(self, width):
         super().__init__()
         inputs = scaled(STEM, width)

@@ -21,6 +21,7 @@ class ResNet34MP(nn.Module):
     """
 
     changes_channels, overlapping = "last", True
+    paste_at = ("stem", "layer1", "layer2", "layer3", "layer4")
 
     def __init__(self, width=1.0):
         super().__init__()

@@ -4,6 +4,8 @@ import functools
 
 import numpy as np
 
+MAX_PIXELS = 4_000_000
+
 
 def estimator(core):
     """Wrap `core(image, trimap)` (float64) with the checks and the trivial cases that all methods share.
@@ -11,7 +13,8 @@ def estimator(core):
     A trimap without unknown pixels is its own matte. Known pixels keep their value.
 
     Raises:
-        ValueError: shapes differ, values leave [0, 1], or known foreground or background is missing altogether.
+        ValueError: shapes differ, values leave [0, 1], known foreground or background is missing altogether, or the image has
+            more than MAX_PIXELS pixels: time and memory grow faster than their number, up to hours.
     """
 
     @functools.wraps(core)
@@ -23,6 +26,9 @@ def estimator(core):
         for known, name, value in ((fg, "foreground", 1), (bg, "background", 0)):
             if not known.any():
                 raise ValueError(f"trimap has no known {name} (value {value}); matting needs some of both")
+        if trimap.size > MAX_PIXELS:
+            size = f"{trimap.shape[1]} x {trimap.shape[0]} px ({trimap.size / 1e6:.0f} megapixels)"
+            raise ValueError(f"image of {size} is beyond {MAX_PIXELS / 1e6:.0f}: shrink it first, p3mlib.evaluate.shrink does")
         alpha = np.clip(core(np.float64(image), np.where(fg, 1.0, np.where(bg, 0.0, 0.5))), 0, 1)
         alpha[fg], alpha[bg] = 1, 0
         return alpha.astype(np.float32)
