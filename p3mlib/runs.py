@@ -75,8 +75,12 @@ def check_real_roots():
 
 
 def open_set(name, domain, profile, progress=True):
-    """Portraits of one set, real or synthetic; see `data_root` and `datasets.open_dataset`."""
-    return datasets.open_dataset(name, data_root(name, profile, progress), domain)
+    """Portraits of one set, or the Faces of CelebA, real or synthetic; see `data_root` and `datasets.open_dataset`."""
+    return _open(name, data_root(name, profile, progress), domain)
+
+
+def _open(name, root, domain):
+    return datasets.open_faces(root) if name == "CelebA" else datasets.open_dataset(name, root, domain)
 
 
 def available(sets, profile):
@@ -104,7 +108,7 @@ def data_identity(name, domain, profile):
     """Short text that changes when the images of a set change; needs no synthetic image on disk."""
     real = paths.real_root(_HOME_OF.get(name, "P3M-10k"))
     if real is not None:
-        return f"real-{datasets.open_dataset(name, real, domain).fingerprint()}"
+        return f"real-{_open(name, real, domain).fingerprint()}"
     spec = profile.data
     height, width = spec.size
     return f"synth{synthetic.SYNTH_VERSION}-{height}x{width}-n{spec.counts[name]}-s{spec.seed}"

@@ -108,7 +108,7 @@ def test_training_learns(home):
 
 def test_fill_trains_side_by_side_what_get_trains_alone(home, monkeypatch):
     experiments = [experiment("basic"), experiment("tfi")]
-    together = runs.fill(experiments, SETS[:1], jobs=2, progress=False)
+    together = runs.fill(experiments, {one.name: SETS[:1] for one in experiments}, jobs=2, progress=False)
     monkeypatch.setenv("P3M_RUNS", "alone")
     for run, one in zip(together, experiments, strict=True):
         alone = runs.get(one, SETS[:1], progress=False)
@@ -148,9 +148,10 @@ def test_networks_train_as_published_where_the_profile_says_so():
     grid = config.load()
     paper, laptop = (grid.experiment("modnet", profile).train for profile in ("paper", "laptop"))
     assert (paper.optimiser, paper.lr, paper.schedule, paper.epochs, paper.batch_size) == ("sgd", 0.01, "step", 40, 16)
-    assert (laptop.optimiser, laptop.schedule) == ("adam", "cosine") and laptop.width == 2 * grid.profile("laptop").train.width
+    assert (laptop.optimiser, laptop.schedule) == ("adam", "cosine") and laptop.width == 1.5 * grid.profile("laptop").train.width
     assert grid.experiment("p3mnet_r34", "paper").train == grid.profile("paper").train
-    assert grid.experiment("lf", "laptop").row.options["blocks"] == [2, 2, 4, 2] and grid.rows["lf"].options == {}
+    assert (grid.experiment("dim", "laptop").train.batch_size, grid.experiment("dim", "paper").train.batch_size) == (2, 1)
+    assert grid.experiment("lf", "laptop").row.options["blocks"] == [2, 4, 6, 4] and grid.rows["lf"].options == {}
 
 
 def test_the_gallery_holds_the_first_predictions(home):
