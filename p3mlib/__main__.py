@@ -69,6 +69,7 @@ def _parser():
     sub.add_argument("--size", type=int, default=512, help="side of the image in pixels")
     sub.add_argument("--rounds", type=int, default=7)
     sub.add_argument("--compile", action="store_true", help="torch.compile too, which takes minutes and needs a C++ compiler")
+    sub.add_argument("--copy-paste", action="store_true", help="time training steps with copy and paste instead")
     sub.add_argument("--json", action="store_true")
     sub = command("export", _export, "write a network as ONNX")
     sub.add_argument("model", help="folder of weights, model.safetensors, id on the hub; or a network's name with --official")
@@ -160,8 +161,12 @@ def _bench(arguments):
 
     if arguments.size < 32 or arguments.size % 32:
         raise ValueError(f"--size {arguments.size}: a positive multiple of 32")
-    names = arguments.models or models.list_models()
-    rows = bench.bench(names, arguments.size, arguments.rounds, compiled=arguments.compile)
+    if arguments.copy_paste:
+        names = arguments.models or ["p3mnet_resnet34"]
+        rows = [row for name in names for row in bench.copy_paste_cost(name, arguments.size, arguments.rounds)]
+    else:
+        names = arguments.models or models.list_models()
+        rows = bench.bench(names, arguments.size, arguments.rounds, compiled=arguments.compile)
     frame = pd.DataFrame(rows)
     print(json.dumps(rows, indent=1) if arguments.json else frame.to_string(index=False, float_format="{:.3f}".format))
 

@@ -7,11 +7,15 @@ import threading
 import time
 from functools import partial
 
+import numpy as np
 import psutil
 import torch
+from accelerate.utils import send_to_device
 from tqdm.auto import tqdm
 
+from p3mlib.copy_paste import SourceFaces
 from p3mlib.models import build_model, count_parameters, fast
+from p3mlib.train import Objective
 
 ROUNDS = 7
 
@@ -79,6 +83,56 @@ def bench(models, size=512, rounds=ROUNDS, device=None, compiled=False, memory=T
                 }
             )
     return rows
+
+
+def copy_paste_cost(name="p3mnet_resnet34", size=128, rounds=ROUNDS, width=1.0, batch=8, device=None):
+    """Time of a training step with each kind of copy and paste, interleaved; drawing the sources counts, reading them does not.
+
+    Args:
+        name: of a network that takes faces into features. size: side of the images. rounds: timed steps of each kind.
+    Returns:
+        list of dicts: model, kind, ms (median), ratio (median over rounds of ms / ms without, in a step that pastes), average
+        (the same over steps of which half paste, as in training), device, size, batch, threads.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    rng, kinds = np.random.default_rng(0), {"none": None, "icp": None, "fcp": 0, "matched": None}
+    mask = np.hypot(*(np.mgrid[:size, :size] - size / 2)) < size / 5
+    faces = [{"image": rng.random((size, size, 3), np.float32), "facemask": mask} for _ in range(16)]
+    whole = {key: torch.rand(batch, channels, size, size) for key, channels in (("image", 3), ("fg", 3), ("bg", 3), ("alpha", 1))}
+    whole["trimap"] = (3 * torch.rand(batch, 1, size, size)).floor() / 2
+    masks, steps = torch.from_numpy(mask.astype(np.float32)).expand(batch, 1, -1, -1), {}
+    for kind, layer in kinds.items():
+        torch.manual_seed(0)
+        network = build_model(name, width=width).to(device, memory_format=torch.channels_last)
+        objective = Objective(network, network.stages()[0], 0, layer).to(device).train()
+        optimiser = torch.optim.Adam(objective.parameters(), 1e-4, fused=True)
+        sources = SourceFaces(faces, kind, size, probability=1.0) if kind != "none" else None
+        steps[kind] = partial(_training_step, objective, optimiser, sources, whole, masks, rng)
+    times = {kind: [] for kind in steps}
+    for round_ in range(rounds + 1):  # the first is not timed
+        for kind, step in steps.items():
+            taken = _timed(step, device, device)
+            times[kind] += [taken] if round_ else []
+    rows = []
+    for kind in steps:
+        ratio = statistics.median(t / p for t, p in zip(times[kind], times["none"], strict=True))
+        row = {
+            "model": name,
+            "kind": kind,
+            "ms": statistics.median(times[kind]) * 1e3,
+            "ratio": ratio,
+            "average": (1 + ratio) / 2,
+        }
+        row["device"] = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+        rows.append({**row, "size": size, "batch": batch, "threads": torch.get_num_threads()})
+    return rows
+
+
+def _training_step(objective, optimiser, sources, whole, masks, rng, device):
+    paste = {"paste": sources.draw(whole["image"], masks, rng)} if sources else {}
+    objective(send_to_device({**whole, **paste}, device))["total"].backward()
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
 
 
 def _subject(name, size, device):

@@ -5,13 +5,14 @@ takes a `Numbers` and returns whether it holds and the numbers that say so.
 """
 
 import itertools
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from p3mlib import report
+from p3mlib import config, report
 
 EARLIER = ("SHM", "LF", "HATT", "MODNet", "GFM")
 VARIANTS = ("P3M-Net (R34)", "P3M-Net (Swin-T)", "P3M-Net (ViTAE-S)")
@@ -72,31 +73,37 @@ def from_results(results):
     for table, items in results.items():
         for r in items:
             for metric in r.errors.columns if r.errors is not None else ():
-                found.setdefault((str(table), r.method, r.setting, r.dataset, metric), []).append(r.errors[metric].to_numpy())
+                found.setdefault((str(table), r.label, r.setting, r.dataset, metric), []).append(r.errors[metric].to_numpy())
     return Numbers({key: np.stack(arrays) for key, arrays in found.items() if not np.isnan(arrays).any()})
 
 
 def from_paper():
     """Numbers of the paper."""
     printed = report.paper_values()
-    printed = printed[printed["cp"].isin(("", "none"))]
+    printed = printed.assign(method=list(map(config.labelled, printed["method"], printed["cp"])))
     numbers = pd.to_numeric(printed["value"], errors="coerce")
     keys = printed[["table", "method", "setting", "dataset", "metric"]].itertuples(index=False, name=None)
     return Numbers({key: value for key, value in zip(keys, numbers, strict=True) if not np.isnan(value)})
 
 
-def _percent(values):
-    return ", ".join(f"{name.replace('P3M-Net ', '').strip('()')} {value:+.1%}" for name, value in values.items())
+def percent(values):
+    """Text of relative changes, dict method -> number."""
+    return ", ".join(f"{_short(name)} {value:+.1%}" for name, value in values.items())
 
 
-def _plain(values):
-    return ", ".join(f"{name.replace('P3M-Net ', '').strip('()')} {value:.2f}" for name, value in values.items())
+def plain(values):
+    """Text of errors, dict method -> number."""
+    return ", ".join(f"{_short(name)} {value:.2f}" for name, value in values.items())
+
+
+def _short(name):
+    return re.sub(r"P3M-Net \((.*?)\)", r"\1", name)
 
 
 def c1a(n):
     """PPT hardly touches traditional methods: SAD, MSE and MAD change by 5% at most."""
     changes = {m: max((n(2, m, "-:B", e) / n(2, m, "-:N", e) - 1 for e in TEN[:3]), key=abs) for m in TRADITIONAL}
-    return max(map(abs, changes.values())) <= 0.05, _percent(changes)
+    return max(map(abs, changes.values())) <= 0.05, percent(changes)
 
 
 def c1b(n):
@@ -108,26 +115,26 @@ def c1b(n):
 def c2a(n):
     """Deep trimap-based methods do alike on blurred and normal images: B:B and B:N differ by 3% at most."""
     changes = {m: n(3, m, "B:B") / n(3, m, "B:N") - 1 for m in DEEP}
-    return max(map(abs, changes.values())) <= 0.03, _percent(changes)
+    return max(map(abs, changes.values())) <= 0.03, percent(changes)
 
 
 def c2b(n):
     """They hardly notice what they were trained on: B:N and N:N differ by 5% (median) and 15% (largest) at most."""
     changes = {m: n.change(m, 3) for m in DEEP}
     sizes = [abs(c) for c in changes.values()]
-    return np.median(sizes) <= 0.05 and max(sizes) <= 0.15, _percent(changes)
+    return np.median(sizes) <= 0.05 and max(sizes) <= 0.15, percent(changes)
 
 
 def c3a(n):
     """Trained on blurred images, IndexNet, AlphaGAN and GCA are better on normal ones."""
     changes = {m: n.change(m, 3) for m in ("IndexNet", "AlphaGAN", "GCA")}
-    return max(changes.values()) < 0, _percent(changes)
+    return max(changes.values()) < 0, percent(changes)
 
 
 def c3b(n):
     """So are most deep trimap-based methods."""
     changes = {m: n.change(m, 3) for m in DEEP}
-    return sum(c < 0 for c in changes.values()) > len(changes) / 2, _percent(changes)
+    return sum(c < 0 for c in changes.values()) > len(changes) / 2, percent(changes)
 
 
 def c4a(n):
@@ -135,7 +142,7 @@ def c4a(n):
     free = {m: abs(n.change(m)) for m in (*EARLIER, "BASIC")}
     deep = {m: abs(n.change(m, 3)) for m in DEEP}
     ours, theirs = list(free.values()), list(deep.values())
-    return max(ours) > max(theirs) and np.median(ours) > np.median(theirs), f"{_percent(free)} | {_percent(deep)}"
+    return max(ours) > max(theirs) and np.median(ours) > np.median(theirs), f"{percent(free)} | {percent(deep)}"
 
 
 def c4b(n):
@@ -148,19 +155,19 @@ def c4b(n):
 def c5a(n):
     """Tested on normal images, training on normal ones beats training on blurred ones for most methods."""
     drops = {m: n.drop(m) for m in (*EARLIER, "BASIC", *VARIANTS)}
-    return sum(d > 0 for d in drops.values()) > len(drops) / 2, _plain(drops)
+    return sum(d > 0 for d in drops.values()) > len(drops) / 2, plain(drops)
 
 
 def c5b(n):
     """The same over the five earlier methods."""
     drops = {m: n.drop(m) for m in EARLIER}
-    return sum(d > 0 for d in drops.values()) > len(drops) / 2, _plain(drops)
+    return sum(d > 0 for d in drops.values()) > len(drops) / 2, plain(drops)
 
 
 def c6a(n):
     """SHM, which has two stages, loses most under PPT."""
     drops = {m: n.drop(m) for m in (*EARLIER, "BASIC", *VARIANTS)}
-    return max(drops, key=drops.get) == "SHM", _plain(drops)
+    return max(drops, key=drops.get) == "SHM", plain(drops)
 
 
 def c6b(n):
@@ -171,13 +178,13 @@ def c6b(n):
 def c6c(n):
     """MODNet and GFM lose at most half of what SHM loses."""
     drops = {m: n.drop(m) for m in ("SHM", "MODNet", "GFM")}
-    return drops["SHM"] > 0 and max(drops["MODNet"], drops["GFM"]) <= drops["SHM"] / 2, _plain(drops)
+    return drops["SHM"] > 0 and max(drops["MODNet"], drops["GFM"]) <= drops["SHM"] / 2, plain(drops)
 
 
 def c7a(n):
     """BASIC loses at most a quarter of what SHM loses."""
     drops = {m: n.drop(m) for m in ("BASIC", "SHM")}
-    return drops["SHM"] > 0 and drops["BASIC"] <= drops["SHM"] / 4, _plain(drops)
+    return drops["SHM"] > 0 and drops["BASIC"] <= drops["SHM"] / 4, plain(drops)
 
 
 def c7b(n):
@@ -188,30 +195,30 @@ def c7b(n):
 def c8a(n):
     """Multi-task GFM, MODNet and BASIC each lose less than two-stage SHM, in relation to their error."""
     changes = {m: n.change(m) for m in ("GFM", "MODNet", "BASIC", "SHM")}
-    return max(v for m, v in changes.items() if m != "SHM") < changes["SHM"], _percent(changes)
+    return max(v for m, v in changes.items() if m != "SHM") < changes["SHM"], percent(changes)
 
 
 def c8b(n):
     """The multi-task methods lose on average less than half of what SHM loses."""
     changes = {m: n.change(m) for m in ("GFM", "MODNet", "BASIC", "HATT", "SHM")}
-    return np.mean([v for m, v in changes.items() if m != "SHM"]) < changes["SHM"] / 2, _percent(changes)
+    return np.mean([v for m, v in changes.items() if m != "SHM"]) < changes["SHM"] / 2, percent(changes)
 
 
 def c9a(n):
     """In B:B the multi-task methods are better than the sequential and two-stage ones."""
     errors = {m: n(4, m, "B:B") for m in (*EARLIER, "BASIC")}
-    return max(errors[m] for m in ("GFM", "MODNet", "BASIC")) < min(errors[m] for m in ("SHM", "LF", "HATT")), _plain(errors)
+    return max(errors[m] for m in ("GFM", "MODNet", "BASIC")) < min(errors[m] for m in ("SHM", "LF", "HATT")), plain(errors)
 
 
 def c9b(n):
     """LF is the worst in B:B."""
     errors = {m: n(4, m, "B:B") for m in (*EARLIER, "BASIC")}
-    return max(errors, key=errors.get) == "LF", _plain(errors)
+    return max(errors, key=errors.get) == "LF", plain(errors)
 
 
 def c9c(n):
     """LF changes less than SHM loses."""
-    return abs(n.change("LF")) < n.change("SHM"), _percent({m: n.change(m) for m in ("LF", "SHM")})
+    return abs(n.change("LF")) < n.change("SHM"), percent({m: n.change(m) for m in ("LF", "SHM")})
 
 
 def c10a(n):
@@ -236,13 +243,13 @@ def c11a(n):
 def c12a(n):
     """Transformers are less sensitive to PPT than the CNN."""
     changes = {v: n.change(v) for v in VARIANTS}
-    return max(changes[VARIANTS[1]], changes[VARIANTS[2]]) < changes[VARIANTS[0]], _percent(changes)
+    return max(changes[VARIANTS[1]], changes[VARIANTS[2]]) < changes[VARIANTS[0]], percent(changes)
 
 
 def c12b(n):
     """No P3M-Net loses more than a tenth."""
     changes = {v: n.change(v) for v in VARIANTS}
-    return max(changes.values()) <= 0.1, _percent(changes)
+    return max(changes.values()) <= 0.1, percent(changes)
 
 
 def _better(n, metrics):
@@ -273,7 +280,7 @@ def c14a(n):
 def c14b(n):
     """On P3M-500-NP the order is LF, HATT, SHM, MODNet, GFM, R34, Swin-T, ViTAE-S, worst first."""
     errors = {m: n.free(m, "P3M-500-NP") for m in ("LF", "HATT", "SHM", "MODNet", "GFM", *VARIANTS)}
-    return list(errors.values()) == sorted(errors.values(), reverse=True), _plain(errors)
+    return list(errors.values()) == sorted(errors.values(), reverse=True), plain(errors)
 
 
 def c15a(n):
@@ -283,7 +290,7 @@ def c15a(n):
         errors = {m: n.free(m, name, "SAD-T") for m in FREE}
         best = min(errors[v] for v in VARIANTS)
         holds &= set(sorted(errors, key=errors.get)[-2:]) == {"LF", "HATT"} and min(errors["LF"], errors["HATT"]) >= 1.3 * best
-        shown.append(f"{name}: {_plain({m: errors[m] for m in ('LF', 'HATT')})}, best {best:.2f}")
+        shown.append(f"{name}: {plain({m: errors[m] for m in ('LF', 'HATT')})}, best {best:.2f}")
     return holds, "; ".join(shown)
 
 
@@ -296,13 +303,13 @@ def c16a(n):
     sets = ("P3M-500-P", "P3M-500-NP")
     shares = {f"{m} {d[8:]}": _share(n, m, d) for d in sets for m in ("SHM", *VARIANTS)}
     holds = all(_share(n, "SHM", d) >= max(0.5, *(_share(n, v, d) for v in VARIANTS)) for d in sets)
-    return holds, _percent(shares)
+    return holds, percent(shares)
 
 
 def c16b(n):
     """SHM is worse than every P3M-Net on both sets."""
     errors = {f"{m} {d[8:]}": n.free(m, d) for d in ("P3M-500-P", "P3M-500-NP") for m in ("SHM", *VARIANTS)}
-    return all(n.free("SHM", d) > n.free(v, d) for d in ("P3M-500-P", "P3M-500-NP") for v in VARIANTS), _plain(errors)
+    return all(n.free("SHM", d) > n.free(v, d) for d in ("P3M-500-P", "P3M-500-NP") for v in VARIANTS), plain(errors)
 
 
 def c17a(n):
@@ -312,14 +319,14 @@ def c17a(n):
         errors = {m: n.free(m, d, "SAD-FG") + n.free(m, d, "SAD-BG") for m in FREE}
         low, middle, high = ([errors[m] for m in group] for group in (VARIANTS, ("MODNet", "GFM"), ("LF", "HATT", "SHM")))
         holds &= max(low) < min(middle) and max(middle) < min(high)
-        shown.append(f"{d}: {_plain(errors)}")
+        shown.append(f"{d}: {plain(errors)}")
     return holds, "; ".join(shown)
 
 
 def c18a(n):
     """DIM, which is given the trimap, has the lowest error in the transition area."""
     errors = {d: {m: n.free(m, d, "SAD-T") for m in ("DIM", *FREE)} for d in COLUMNS}
-    return all(min(e, key=e.get) == "DIM" for e in errors.values()), "; ".join(f"{d}: {_plain(e)}" for d, e in errors.items())
+    return all(min(e, key=e.get) == "DIM" for e in errors.values()), "; ".join(f"{d}: {plain(e)}" for d, e in errors.items())
 
 
 def c18b(n):
@@ -329,7 +336,7 @@ def c18b(n):
         ratios = {m: n.free(m, d, "SAD-T") / n.free("DIM", d, "SAD-T") for m in FREE}
         worst = max(ratios[v] for v in VARIANTS)
         holds &= worst <= 1.5 and worst < min(ratios[m] for m in EARLIER)
-        shown.append(f"{d}: {_plain(ratios)}")
+        shown.append(f"{d}: {plain(ratios)}")
     return holds, "; ".join(shown)
 
 

@@ -11,7 +11,7 @@ from importlib import resources
 
 import yaml
 
-COPY_PASTE = ("none", "icp", "fcp", "matched")
+COPY_PASTE = {"none": "", "icp": "ICP", "fcp": "FCP", "matched": "matched CP"}  # as the tables print them
 SCHEDULES = ("constant", "cosine", "step", "poly", "triangle")  # see `train.learning_rate`
 
 
@@ -103,6 +103,16 @@ class Row:
     training: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
     copy_paste: str = "none"
     layer: int = 0
+
+    @property
+    def label(self):
+        """Method, with its copy and paste."""
+        return labelled(self.method, COPY_PASTE[self.copy_paste])
+
+
+def labelled(method, cp):
+    """Method as figures, tables and claims name it, e.g. "P3M-Net (R34)+FCP"."""
+    return f"{method}+{cp}" if cp in (kind for kind in COPY_PASTE.values() if kind) else method
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,11 @@ class Draw(NamedTuple):
     angle: Tensor
     apply: Tensor
 
+    @classmethod
+    def of(cls, paste):
+        """From what `SourceFaces.draw` gives."""
+        return cls(*(paste[name] for name in cls._fields))
+
 
 def resize_mask(mask, size):
     """Mask at the resolution of the data: places at least half covered.
@@ -226,7 +231,7 @@ class SourceFaces:
     def _view(self, index):
         """Image (3, size, size) and mask (1, size, size) of one source: resized by its shorter side, cut around the face."""
         if index not in self._read:
-            view = _square(self.faces[int(index)], self.size)
+            view = face_view(self.faces[int(index)], self.size)
             if not self.in_memory:
                 return view
             self._read[index] = view
@@ -250,8 +255,14 @@ class SourceFaces:
         return lit_like(source, self._described[index], target), source_mask, target.angle - self._described[index].angle
 
 
-def _square(face, size):
-    """Tensors of `SourceFaces._view`."""
+def face_view(face, size):
+    """A square of an image around its face.
+
+    Args:
+        face: dict with `image` (H, W, 3) in [0, 1] and `facemask` (H, W) bool. size: of the result in pixels.
+    Returns:
+        (3, size, size), (1, size, size) mask of 0 and 1: the shorter side resized to `size`, the longer cut.
+    """
     image, mask = face["image"], face["facemask"].astype(np.uint8)
     shape = [max(size, round(side * size / min(mask.shape))) for side in mask.shape]
     image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
@@ -318,3 +329,19 @@ def lit_like(source, own, target):
     """
     gain = ((target.colour + 0.02) / (own.colour + 0.02)).clamp(0.5, 2)
     return (source * gain[:, None, None]).clamp(0, 1)
+
+
+def features_of(network, images, layer=0):
+    """What the network's encoder gives at one of its layers for pasting.
+
+    Args:
+        images: (N, 3, H, W), normalised. layer: index into `encoder.paste_at`.
+    Returns:
+        (N, C, h, w).
+    """
+    name, found = network.encoder.paste_at[layer], []
+    hook = network.encoder.get_submodule(name).register_forward_hook(lambda module, inputs, output: found.append(output))
+    with torch.no_grad():
+        network.encoder(images)
+    hook.remove()
+    return found[0].permute(0, 3, 1, 2) if name.startswith("stages.") else found[0]

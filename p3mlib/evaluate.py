@@ -126,9 +126,22 @@ def transition_only(pred, sample):
     }
 
 
-def with_transition(pred, sample):
-    """`whole_image` and, as SAD-U, MSE-U, MAD-U, `transition_only`."""
-    return {**whole_image(pred, sample), **{f"{name}-U": error for name, error in transition_only(pred, sample).items()}}
+def face_hole(pred, sample):
+    """Face-hole rate: how much of alpha is missing where a face is certainly foreground; NaN where no face is known.
+
+    Args:
+        pred: (H, W) in [0, 1]. sample: with `alpha` and, for a number, `facemask`.
+    Returns:
+        mean of alpha - pred inside the face mask where alpha is 1.
+    """
+    solid = sample["facemask"] & (sample["alpha"] == 1) if "facemask" in sample else np.zeros(pred.shape, bool)
+    return float(1 - pred[solid].mean(dtype=np.float64)) if solid.any() else float("nan")
+
+
+def with_regions(pred, sample):
+    """`whole_image`, as SAD-U, MSE-U, MAD-U `transition_only`, and as Hole `face_hole`."""
+    transition = {f"{name}-U": error for name, error in transition_only(pred, sample).items()}
+    return {**whole_image(pred, sample), **transition, "Hole": face_hole(pred, sample)}
 
 
 def shrink(sample, side):

@@ -209,6 +209,25 @@ def variants(image, mattes, boxes, side):
     return figure
 
 
+def face_mask(face):
+    """Figure 10: an image of CelebAMask-HQ, its parts with the line above the brows, the face mask, and the face.
+
+    Args:
+        face: item of `datasets.Faces`.
+    """
+    parts, brows = face["parts"], [face["parts"][name] for name in ("l_brow", "r_brow") if name in face["parts"]]
+    drawn = np.zeros_like(face["image"])
+    order = sorted(parts, key=lambda name: -parts[name].sum())  # small ones over large ones
+    for name, color in zip(order, sns.color_palette("husl", len(order)), strict=True):
+        drawn[parts[name]] = color
+    mask = face["facemask"]
+    figure = picture_grid([[face["image"], drawn], [mask, face["image"] * mask[..., None]]], width=3.4)
+    if brows:
+        line = min(np.flatnonzero(brow.any(1))[0] for brow in brows) - 0.5
+        figure.axes[1].axhline(line, color="red", lw=1.5)
+    return figure
+
+
 def comparison(samples, mattes, errors=False):
     """Figures 12 to 14: the same images for every method, beside the true matte.
 

@@ -39,7 +39,6 @@ PAPER_KILOPIXELS = {"RWP": 1300, "P3M-500-P": 1720, "P3M-500-NP": 1720}  # the p
 UNITS = {"SAD": "1e3", "Grad": "1e3", "Conn": "1e3", "Params": "M", "Inference time": "s"}
 DECIMALS = {"SAD": 2, "Grad": 2, "Conn": 2, "Params": 2}
 REFERENCES = ("All background", "Mean matte")
-_KEY = ["table", "method", "setting", "dataset", "metric"]
 
 
 @cache
@@ -53,7 +52,7 @@ def paper_values():
 class Result:
     """One method on one test set with one seed; `errors` is the per-image table, None if it could not be run (`note`).
 
-    `setting` is train:test as in the paper.
+    `setting` is train:test as in the paper; `cp` the kind of copy and paste in training as the tables name it, "" for none.
     """
 
     method: str
@@ -65,6 +64,12 @@ class Result:
     seed: int | None = None
     run: str = ""
     note: str = ""
+    cp: str = ""
+
+    @property
+    def label(self):
+        """Method, with its copy and paste."""
+        return config.labelled(self.method, self.cp)
 
 
 def bootstrap_interval(values, draws=2000, level=0.95):
@@ -97,7 +102,7 @@ def tidy(number, results, metrics):
 
 def _tidy_row(number, result, metric):
     row = {"table": number, "metric": metric, "unit": UNITS.get(metric.split("-")[0], "1")}
-    row |= {f: getattr(result, f) for f in ("method", "backbone", "setting", "dataset", "modules", "seed", "run", "note")}
+    row |= {f: getattr(result, f) for f in ("method", "backbone", "setting", "dataset", "modules", "seed", "run", "note", "cp")}
     if result.errors is not None:
         values = result.errors[metric]
         low, high = bootstrap_interval(values)
@@ -154,14 +159,19 @@ def modules(options):
 
 def _beside_paper(frame):
     """Fill `paper` with the printed value, and `note` with what is known about that value where ours has no note."""
-    printed = paper_values()
-    printed = printed[printed["cp"].isin(("", "none"))].drop_duplicates(_KEY).set_index(_KEY)
-    keys = [tuple(key) for key in frame[_KEY].fillna("").astype(str).itertuples(index=False)]
-    values, notes = (printed[column].to_dict() for column in ("value", "note"))
-    frame["paper"] = [values.get(key, "") for key in keys]
+    printed, known = paper_values(), {}
+    for key, value, note in zip(_keys(printed), printed["value"], printed["note"], strict=True):
+        known.setdefault(key, (value, note))
+    found = [known.get(key, ("", "")) for key in _keys(frame.fillna("").astype(str))]
+    frame["paper"] = [value for value, _ in found]
     ours = frame["note"].fillna("").astype(str)
-    frame["note"] = [note or (f"paper: {notes[key]}" if notes.get(key) else "") for note, key in zip(ours, keys, strict=True)]
+    frame["note"] = [note or (f"paper: {theirs}" if theirs else "") for note, (_, theirs) in zip(ours, found, strict=True)]
     return frame
+
+
+def _keys(frame):
+    labels = map(config.labelled, frame["method"], frame["cp"])
+    return list(zip(frame["table"], labels, *(frame[name] for name in ("setting", "dataset", "metric")), strict=True))
 
 
 def trained_results(number, profile, progress=True):
@@ -171,6 +181,7 @@ def trained_results(number, profile, progress=True):
     for experiment in (e for name in table.rows for e in grid.experiments([name], profile)):
         row = experiment.row
         common = {"method": row.method, "backbone": row.backbone, "modules": modules(row.options), "seed": experiment.seed}
+        common["cp"] = config.COPY_PASTE[row.copy_paste]
         try:
             run, note = runs.get(experiment, table.sets, progress=progress), ""
         except MissingData as error:
@@ -232,7 +243,7 @@ def summary(results, metrics, scaled):
     frame = {}
     for result in results:
         if result.errors is not None:
-            frame.setdefault((result.method, result.dataset, result.setting), []).append(result.errors)
+            frame.setdefault((result.label, result.dataset, result.setting), []).append(result.errors)
     cells = {}
     for (method, dataset, setting), seeds in frame.items():
         for metric in metrics:
@@ -247,14 +258,14 @@ def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-50
     """How much larger the error of `one` is than that of `other`, on the same images.
 
     Args:
-        results: of trained methods. one, other: (method, setting). scaled: show sums at the paper's image size.
+        results: of trained methods. one, other: (label, setting). scaled: show sums at the paper's image size.
     Returns:
         (mean, low, high): 95% interval of the mean over images and seeds, drawn anew together; None where one was not run.
     """
     sides, rng = [], np.random.default_rng(0)
     for method, setting in (one, other):
         key = method, setting, dataset
-        found = [r.errors for r in results if (r.method, r.setting, r.dataset) == key and r.errors is not None]
+        found = [r.errors for r in results if (r.label, r.setting, r.dataset) == key and r.errors is not None]
         if not found:
             return None
         sized = scaled and metric.startswith("SAD")

@@ -26,7 +26,7 @@ from accelerate import Accelerator
 from tqdm.auto import tqdm
 
 from p3mlib import datasets, paths
-from p3mlib.evaluate import evaluate, predict, transition_only, with_transition
+from p3mlib.evaluate import evaluate, predict, transition_only, with_regions
 from p3mlib.io import read_matte, write_image, write_text
 from p3mlib.models import from_pretrained
 from p3mlib.synthetic import dataset as synthetic
@@ -225,10 +225,21 @@ def get(experiment, sets, force=False, progress=True, position=0):
         )
     with _threads(profile.train.threads):
         for name, domain in sets:
-            test = {**asdict(profile.test), "data": data_identity(name, domain, profile)}
-            how = {"eight_bit": profile.test.eight_bit, "score": with_transition, "progress": progress, "position": position}
+            test = {**asdict(profile.test), "data": data_identity(name, domain, profile), "score": with_regions.__name__}
+            how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress, "position": position}
             _score(run, name, domain, profile, test, _Network, (run, experiment, name), **how)
     return run
+
+
+def of_rows(grid, rows, profile, seed=0):
+    """{row: Run}, scored on all its test sets, of those rows whose data is there. Args: config.Grid, names, name, number."""
+    found = {}
+    for row in rows:
+        try:
+            found[row] = get(grid.experiment(row, profile, seed), grid.sets(row))
+        except datasets.MissingData:
+            continue
+    return found
 
 
 def untrained(method, sets, profile, progress=True, position=0):

@@ -132,7 +132,7 @@ class Objective(nn.Module):
         """Batch -> dict of loss terms with `total`. Losses see the batch's image as it was, whatever the network sees."""
         image, into_features = batch["image"], contextlib.nullcontext()
         if paste := batch.get("paste"):
-            masks, draw = (paste["source_mask"], paste["target_mask"]), Draw(*(paste[name] for name in Draw._fields))
+            masks, draw = (paste["source_mask"], paste["target_mask"]), Draw.of(paste)
             if self.layer is None:
                 image = copy_paste(image, masks[1], paste["source"], masks[0], draw)
             else:

@@ -112,3 +112,10 @@ def test_peak_memory_is_that_of_one_pass():
     from p3mlib.bench import _peak_memory
 
     assert 1 < _peak_memory("p3mnet_resnet34", "plain", 128, "cpu") < 1000
+
+
+def test_the_cost_of_copy_and_paste_is_measured(capsys):
+    assert main(["bench", "p3mnet_resnet34", "--copy-paste", "--size", "32", "--rounds", "1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["kind"] for row in rows] == ["none", "icp", "fcp", "matched"] and rows[0]["ratio"] == 1
+    assert all(row["average"] == pytest.approx((1 + row["ratio"]) / 2) and row["ms"] > 0 for row in rows)

@@ -14,10 +14,11 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Imports go downward only: a module may import those of lower layers, and its own.
 LAYERS = [
     {"paths", "io", "matte", "anonymize"},
-    {"datasets", "verify", "augment", "synthetic", "models", "traditional", "losses", "metrics", "config"},
+    {"datasets", "verify", "augment", "synthetic", "models", "traditional", "losses", "metrics", "config", "copy_paste"},
     {"train", "evaluate", "photos", "bench", "export", "layers"},
     {"runs"},
-    {"report", "tables", "plots", "flow", "diagrams", "encoder_diagram", "structure_diagram", "claims", "widgets"},
+    {"report", "tables", "plots", "flow", "diagrams", "encoder_diagram", "structure_diagram", "claims", "widgets"}
+    | {"claims_copy_paste", "copy_paste_diagram"},
     {"__main__"},
 ]
 

@@ -6,7 +6,7 @@ import torch
 from official import assert_every_tensor_arrived, official_state
 from test_trimap_free import batch_of
 
-from p3mlib.evaluate import predict, with_transition
+from p3mlib.evaluate import predict, with_regions
 from p3mlib.models import build_model, count_parameters, fast, load_imagenet, load_official
 from p3mlib.models.dim import alpha_and_composition, unknown_mean
 from p3mlib.models.fba import click_maps, fuse_colours
@@ -115,7 +115,7 @@ def test_the_transition_is_scored_without_the_face():
     face = np.zeros((4, 4), bool)
     face[:2] = True
     pred = np.where(face, 1, 0.25).astype(np.float32)
-    errors = with_transition(pred, {"alpha": alpha, "trimap": trimap, "facemask": face})
+    errors = with_regions(pred, {"alpha": alpha, "trimap": trimap, "facemask": face})
     assert errors["MAD-U"] == pytest.approx(0.25) and errors["MAD"] == pytest.approx(0.625)
     assert errors["SAD-U"] == pytest.approx(8 * 0.25 / 1000)
 
