@@ -353,8 +353,8 @@ def evaluate(numbers, draws=200, predicates=PREDICATES):
     Args:
         numbers: Numbers. draws: resampled tables, over images and seeds. predicates: those of `PREDICATES` that are asked.
     Returns:
-        DataFrame: claim, says, verdict (PASS, FAIL, within noise, not run), agreement (share of draws with the same answer),
-        numbers (or what is missing).
+        DataFrame: claim, says, verdict (PASS, FAIL, within noise, undecided where an error of zero has no ratio, not run),
+        agreement (share of draws with the same answer), numbers (or what is missing).
     """
     rng, rows = np.random.default_rng(0), []
     tables = [numbers.resampled(rng) for _ in range(draws)]
@@ -365,7 +365,18 @@ def evaluate(numbers, draws=200, predicates=PREDICATES):
         except NotRun as missing:
             rows.append({**row, "verdict": "not run", "agreement": float("nan"), "numbers": str(missing)})
             continue
-        agreement = float(np.mean([predicate(table)[0] == holds for table in tables])) if tables else 1.0
+        except ZeroDivisionError:
+            rows.append({**row, "verdict": "undecided", "agreement": float("nan"), "numbers": "an error is zero"})
+            continue
+        agreement = float(np.mean([_answer(predicate, table) == holds for table in tables])) if tables else 1.0
         verdict = ("PASS" if holds else "FAIL") if agreement >= SURE else "within noise"
         rows.append({**row, "verdict": verdict, "agreement": agreement, "numbers": shown})
     return pd.DataFrame(rows)
+
+
+def _answer(predicate, numbers):
+    """True, False, or None where an error of zero has no ratio."""
+    try:
+        return predicate(numbers)[0]
+    except ZeroDivisionError:
+        return None

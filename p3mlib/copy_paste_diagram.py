@@ -85,7 +85,7 @@ def _lane(canvas, found, y, title, rest):
             canvas, "data" if features else "image", "mask", row, "" if features else f"$D_{name[0].upper()}=I_{name[0].upper()}$"
         )
         _picture(canvas, _x("mask"), row, found[f"{name}_mask"], f"$M'_{name[0].upper()}$")
-        _picture(canvas, _x("face"), row, found[f"{name}_face"], "resized, turned" if name == "source" else "to be filled")
+        _picture(canvas, _x("face"), row, found[f"{name}_face"], "resized, turned, cut" if name == "source" else "to be filled")
         _arrow(canvas, "mask", "face", row)
         side = _x("face") + SIDE / 2
         canvas.line((side, row), (side + 0.14, row), (side + 0.14, y + 0.1 * (row > y) - 0.1 * (row < y)), head=False)
@@ -104,6 +104,7 @@ def _picture(canvas, x, y, picture, caption):
     y += 0.05
     extent = (x - SIDE / 2, x + SIDE / 2, y - SIDE / 2, y + SIDE / 2)
     canvas.ax.imshow(np.clip(np.asarray(picture, float), 0, 1), cmap="gray", vmin=0, vmax=1, extent=extent, zorder=4)
+    canvas.box(x, y, INK, "none", SIDE / 2, SIDE, 0, lw=0.5, zorder=5)
     canvas.text(x, y - SIDE / 2 - 0.075, caption, 5.6, INK)
 
 

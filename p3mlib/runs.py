@@ -231,12 +231,12 @@ def get(experiment, sets, force=False, progress=True, position=0):
     return run
 
 
-def of_rows(grid, rows, profile, seed=0):
-    """{row: Run}, scored on all its test sets, of those rows whose data is there. Args: config.Grid, names, name, number."""
+def of_rows(grid, rows, profile, seed=0, sets=None):
+    """{row: Run} of those rows whose data is there, scored on `sets`; None: on the sets of the tables that print the row."""
     found = {}
     for row in rows:
         try:
-            found[row] = get(grid.experiment(row, profile, seed), grid.sets(row))
+            found[row] = get(grid.experiment(row, profile, seed), grid.sets(row) if sets is None else sets)
         except datasets.MissingData:
             continue
     return found

@@ -18,7 +18,21 @@ def test_every_predicate_fails_when_better_and_worse_are_exchanged():
     paper = claims.from_paper()
     turned = Numbers({key: 100 / value for key, value in paper.values.items()})
     found = claims.evaluate(turned, draws=0, predicates=ALL).set_index("claim")["verdict"]
-    both_ways = {"C1A", "C1B", "C2A", "C2B", "C4A", "C4B", "C7B", "C9C", "C12B", "C14A", "C33A", "C36A", "C38A"}  # of sizes or ranks alone
+    both_ways = {
+        "C1A",
+        "C1B",
+        "C2A",
+        "C2B",
+        "C4A",
+        "C4B",
+        "C7B",
+        "C9C",
+        "C12B",
+        "C14A",
+        "C33A",
+        "C36A",
+        "C38A",
+    }  # of sizes or ranks alone
     assert all(found[name] == "FAIL" for name in found.index if name not in both_ways), found
 
 
@@ -44,3 +58,10 @@ def test_what_was_not_run_is_named():
     assert found.loc["C9A", "verdict"] == "not run" and found.loc["C9A", "numbers"] == "Table 4: SHM B:B P3M-500-P SAD"
     with pytest.raises(claims.NotRun, match="Table 3: DIM B:N"):
         claims.c4a(numbers_of(14, 10.2))
+
+
+def test_an_error_of_zero_decides_nothing():
+    numbers = numbers_of(14, 10.2)
+    numbers.values["4", "SHM", "N:N", "P3M-500-P", "SAD"][:] = 0
+    found = claims.evaluate(numbers, draws=3).set_index("claim")
+    assert found.loc["C6B", "verdict"] == "undecided" and found.loc["C6A", "verdict"] == "PASS"
