@@ -236,16 +236,17 @@ def _execute(source, target, profile, folder):
 def _fill(grid, names, arguments):
     """Do the long work of the notebooks here, side by side and with progress bars; they then find it in the cache."""
     from p3mlib import runs
-    from p3mlib.datasets import MissingData
 
     profile = grid.profile(arguments.profile)
     needs = [grid.notebooks.get(name, ()) for name in names]
     rows = list(dict.fromkeys(need for group in needs for need in group if need in grid.rows))
     tables = dict.fromkeys(need for group in needs for need in group if need in grid.tables)
-    try:
-        runs.fill(grid.experiments(rows, arguments.profile), {row: grid.sets(row) for row in rows}, arguments.jobs)
-    except MissingData as error:
-        print(f"tables that need training will print '-': {error}", file=sys.stderr)
+    wanted = grid.experiments(rows, arguments.profile)
+    trainable = [experiment for experiment in wanted if runs.folder(experiment) is not None]
+    if lacking := sorted({e.name for e in wanted} - {e.name for e in trainable}):
+        print(f"no training images, so tables print '-' for: {', '.join(lacking)}", file=sys.stderr)
+    there, _ = runs.available(dict.fromkeys(pair for row in rows for pair in grid.sets(row)), profile)
+    runs.fill(trainable, {row: [pair for pair in grid.sets(row) if pair in there] for row in rows}, arguments.jobs)
     for number in tables:
         methods = [method for method, function in grid.tables[number].methods.items() if function]
         sets, _ = runs.available(grid.tables[number].sets, profile)

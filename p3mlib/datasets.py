@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from p3mlib import io
+from p3mlib import anonymize, io
 
 RENDER = "python -m p3mlib synth DIR"
 SOURCES = {
@@ -37,6 +37,7 @@ class Layout(NamedTuple):
 
 _PORTRAIT = {"alpha": "mask", "trimap": "trimap", "facemask": "facemask"}
 _BOTH = {"B": "blurred_image", "N": "original_image"}
+OBFUSCATED = {"Mosaic": ("mosaic", "N"), "Mask": ("mask", "B")}  # domain -> method, domain of the images it is made from
 LAYOUTS = {
     "train": Layout("P3M-10k", "train", _BOTH, {**_PORTRAIT, "fg": "fg", "bg": "bg"}),
     "P3M-500-P": Layout("P3M-10k", "validation/P3M-500-P", _BOTH, _PORTRAIT),
@@ -143,6 +144,8 @@ class Portraits(Sequence):
     files exist `trimap` (H, W) float32 {0, 0.5, 1}, `facemask` (H, W) bool, `fg`, `bg` (H, W, 3) float32. Nothing is
     made up: without a trimap file there is no trimap (see `matte.make_trimap`).
 
+    Inside the face mask a foreground file is as private as the blurred image; of un-blurred portraits `fg` shows the image there.
+
     Attributes:
         name, domain, root: as opened. synthetic: written by P3M-Synth. names: the stems, sorted.
     """
@@ -177,6 +180,10 @@ class Portraits(Sequence):
                     f"{files[part]} is {array.shape[1]}x{array.shape[0]} px (width x height) but its image "
                     f"{files['image']} is {shape[1]}x{shape[0]}; fetch both again, `python -m p3mlib verify` finds all"
                 )
+        if self.domain == "N" and "fg" in sample and "facemask" in sample:
+            sample["fg"] = np.where(sample["facemask"][..., None], sample["image"], sample["fg"])
+        if self.domain in OBFUSCATED:
+            sample["image"] = anonymize.obfuscate(sample["image"], sample["facemask"], OBFUSCATED[self.domain][0])
         return {"name": self.names[index], **sample}
 
     def paths(self, index):
@@ -194,6 +201,12 @@ class Portraits(Sequence):
     def _select(self, names):
         return Portraits(self.name, self.domain, self.root, {name: self._files[name] for name in names})
 
+    def folders(self):
+        """Folders below the root that reading these portraits opens, sorted."""
+        return sorted(
+            {path.parent.relative_to(self.root).as_posix() for files in self._files.values() for path in files.values()}
+        )
+
     def fingerprint(self):
         """Short hex over the relative paths and sizes in bytes of all files of these portraits."""
         return _hash(self.root, [path for files in self._files.values() for path in files.values()])
@@ -205,7 +218,8 @@ def open_dataset(name, root, domain="B", limit=None):
     Args:
         name:   "train", "P3M-500-P", "P3M-500-NP" or "RWP".
         root:   folder of the data set (P3M-10k has train/ and validation/, RealWorldPortrait-636 image/ and alpha/).
-        domain: "B" face-blurred or "N" normal images; P3M-500-NP and RWP have N only.
+        domain: "B" face-blurred or "N" normal images, "Mosaic" or "Mask" for the other two obfuscations of Table 8, made while
+            reading (the first of normal images, the second of any); P3M-500-NP and RWP have N only.
         limit:  only the first so many.
     Returns:
         Portraits, sorted by name.
@@ -216,15 +230,16 @@ def open_dataset(name, root, domain="B", limit=None):
         Sec. 3.2 (P3M-10k), Sec. 6.1 (RWP).
     """
     layout, root = _layout(name), Path(root)
-    if domain not in ("B", "N"):
-        raise ValueError(f"no domain '{domain}'; there are B (face-blurred) and N (normal)")
-    if domain not in layout.images:
+    source = OBFUSCATED.get(domain, ("", domain))[1]
+    if source not in ("B", "N"):
+        raise ValueError(f"no domain '{domain}'; there are B (face-blurred), N (normal), {' and '.join(OBFUSCATED)}")
+    if layout.images is not _BOTH and domain != "N":
         raise ValueError(f"{name} exists only un-blurred: open it with domain='N', not '{domain}'")
-    images = stems(root / layout.folder / layout.images[domain])
+    images = stems(root / layout.folder / layout.images[source])
     mattes = stems(root / layout.folder / layout.parts["alpha"])
     if not images or not mattes:
-        note = UNPUBLISHED if layout.images is _BOTH and domain == "N" else ""
-        raise missing(root, layout.dataset, _needed(layout, domain), note)
+        note = UNPUBLISHED if layout.images is _BOTH and source == "N" else ""
+        raise missing(root, layout.dataset, _needed(layout, source), note)
     lacking = [stem for stem in images if stem not in mattes]
     if lacking:
         raise MissingData(
@@ -234,6 +249,8 @@ def open_dataset(name, root, domain="B", limit=None):
         )
     parts = {"image": images, "alpha": mattes}
     parts |= {part: stems(root / layout.folder / folder) for part, folder in layout.parts.items() if part != "alpha"}
+    if domain in OBFUSCATED and (lacking := [stem for stem in images if stem not in parts["facemask"]]):
+        raise MissingData(f"{root / layout.folder / 'facemask'}: no face mask for {', '.join(lacking[:3])}; '{domain}' needs all")
     chosen = list(images)[:limit]
     return Portraits(name, domain, root, {s: {part: found[s] for part, found in parts.items() if s in found} for s in chosen})
 
@@ -293,6 +310,10 @@ class Faces(Sequence):
     def subset(self, count):
         """The first `count` faces."""
         return Faces(self.root, {name: self._images[name] for name in self.names[:count]})
+
+    def folders(self):
+        """Folders below the root that reading these faces opens, sorted."""
+        return [FACE_IMAGES, FACE_PARTS]
 
     def fingerprint(self):
         """Short hex over the relative paths and sizes in bytes of all files of these faces."""

@@ -10,8 +10,27 @@ from PIL import Image, ImageOps
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
+_FORBIDDEN = "P3M_FORBIDDEN"  # in the environment, so that the processes that load data obey too
+
+
 class DamagedFile(ValueError):
     """A file that exists and cannot be decoded; the message names it."""
+
+
+class PrivateFile(PermissionError):
+    """A picture in a folder that may not be opened now; the message names it."""
+
+
+@contextmanager
+def forbid(folder):
+    """While this lasts, reading a picture in a folder of this name (at any depth) raises PrivateFile, in child processes too."""
+    before = os.environ.get(_FORBIDDEN)
+    os.environ[_FORBIDDEN] = folder
+    try:
+        yield
+    finally:
+        os.environ.pop(_FORBIDDEN)
+        os.environ.update({_FORBIDDEN: before} if before else {})
 
 
 @contextmanager
@@ -36,6 +55,9 @@ def open_picture(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    forbidden = os.environ.get(_FORBIDDEN)
+    if forbidden and forbidden in (*path.absolute().parts, *path.resolve().parts):
+        raise PrivateFile(f"{path}: '{forbidden}' must not be read here; training under PPT (train: B) sees blurred images only")
     try:
         with Image.open(path) as picture:
             picture.load()

@@ -132,33 +132,27 @@ def teaser(groups, pairs=4):
     return picture_grid(rows, titles=["image", "alpha"] * pairs, labels=list(groups))
 
 
-def blurring_steps(image, landmarks, steps, labels=None):
-    """Figure 3: from the original to the anonymised portrait in six steps.
+def blurring_steps(portraits):
+    """Figure 3: from the original to the anonymised portrait in six steps, a row for each portrait.
 
     Args:
-        image:     (H, W, 3). landmarks: (68, 2) x, y in pixels.
-        steps:     anonymize.Anonymized of the same image.
+        portraits: list of (image, landmarks, steps): (H, W, 3), (68, 2) x, y in pixels, anonymize.Anonymized of that image.
     Returns:
         Figure.
     """
-    figure, axes = plt.subplots(
-        2, 3, figsize=(WIDTH, WIDTH * 2 / 3 * image.shape[0] / image.shape[1] + 0.5), layout="constrained"
-    )
-    layers = [
-        ("(1) original", image, (), False),
-        ("(2) landmarks", image, (), True),
-        ("(3) private area", image, ((steps.private, PURPLE),), False),
-        ("(4) transition area", image, ((steps.private, PURPLE), (steps.transition, BLUE)), False),
-        ("(5) private area without transition", image, ((steps.facemask, PURPLE),), False),
-        ("(6) blurred", steps.image, (), True),
-    ]
-    for ax, (title, picture, masks, dots) in zip(axes.flat, layers, strict=True):
-        shown = picture.copy()
-        for mask, colour in masks:
-            shown[mask] = 0.45 * shown[mask] + 0.55 * np.array(colour)
-        show(ax, shown, title)
-        if dots:
-            ax.scatter(*landmarks.T, s=5, color=GREEN, linewidths=0)
+    titles = ("original", "landmarks", "private area", "transition area", "private without transition", "blurred")
+    heights = [image.shape[0] / image.shape[1] for image, *_ in portraits]
+    size = (1.6 * WIDTH, 1.6 * WIDTH / 6 * sum(heights) + 0.5)
+    figure, axes = plt.subplots(len(portraits), 6, figsize=size, height_ratios=heights, squeeze=False, layout="constrained")
+    for row, (image, landmarks, steps) in zip(axes, portraits, strict=True):
+        private, transition, masked = (steps.private, PURPLE), (steps.transition, BLUE), (steps.facemask, PURPLE)
+        for step, masks in enumerate(((), (), (private,), (private, transition), (masked,), ())):
+            shown = (steps.image if step == 5 else image).copy()
+            for mask, colour in masks:
+                shown[mask] = 0.45 * shown[mask] + 0.55 * np.array(colour)
+            show(row[step], shown, f"({step + 1}) {titles[step]}" if row is axes[0] else "")
+            if step in (1, 5):
+                row[step].scatter(*landmarks.T, s=3, color=GREEN, linewidths=0)
     return figure
 
 

@@ -178,19 +178,20 @@ def trained_results(number, profile, progress=True):
     """Results of every row and seed of a trained table; rows whose data is missing carry the reason."""
     grid = config.load()
     table, results = grid.tables[number], []
+    there, reasons = runs.available(table.sets, grid.profile(profile))
     for experiment in (e for name in table.rows for e in grid.experiments([name], profile)):
         row = experiment.row
         common = {"method": row.method, "backbone": row.backbone, "modules": modules(row.options), "seed": experiment.seed}
         common["cp"] = config.COPY_PASTE[row.copy_paste]
         try:
-            run, note = runs.get(experiment, table.sets, progress=progress), ""
+            run, note = runs.get(experiment, there, progress=progress), ""
         except MissingData as error:
             run, note = None, str(error).splitlines()[0]
         for dataset, domain in table.sets:
-            errors, place = run.per_image(dataset, domain) if run else None, run.id if run else ""
-            results.append(
-                Result(setting=f"{row.train}:{domain}", dataset=dataset, errors=errors, note=note, run=place, **common)
-            )
+            scored = run is not None and (dataset, domain) in there
+            common |= {"errors": run.per_image(dataset, domain) if scored else None, "run": run.id if scored else ""}
+            common["note"] = note or reasons.get((dataset, domain), "")
+            results.append(Result(setting=f"{row.train}:{domain}", dataset=dataset, **common))
     return results
 
 

@@ -106,12 +106,13 @@ def samples(name, domain, profile, count):
 
 def data_identity(name, domain, profile):
     """Short text that changes when the images of a set change; needs no synthetic image on disk."""
+    effect = f"-{domain}" if domain in datasets.OBFUSCATED else ""
     real = paths.real_root(_HOME_OF.get(name, "P3M-10k"))
     if real is not None:
-        return f"real-{_open(name, real, domain).fingerprint()}"
+        return f"real-{_open(name, real, domain).fingerprint()}{effect}"
     spec = profile.data
     height, width = spec.size
-    return f"synth{synthetic.SYNTH_VERSION}-{height}x{width}-n{spec.counts[name]}-s{spec.seed}"
+    return f"synth{synthetic.SYNTH_VERSION}-{height}x{width}-n{spec.counts[name]}-s{spec.seed}{effect}"
 
 
 def _training_data(experiment):
@@ -219,6 +220,7 @@ def get(experiment, sets, force=False, progress=True, position=0):
             method=experiment.row.method,
             training=experiment.training(identity),
             images=len(portraits),
+            read=[*portraits.folders(), *(faces.folders() if faces else [])],
             finished=_now(),
             evaluations={},
             **provenance(),
@@ -232,11 +234,12 @@ def get(experiment, sets, force=False, progress=True, position=0):
 
 
 def of_rows(grid, rows, profile, seed=0, sets=None):
-    """{row: Run} of those rows whose data is there, scored on `sets`; None: on the sets of the tables that print the row."""
+    """{row: Run} of those rows whose data is there, scored on those of `sets` (None: of the tables with that row) that exist."""
     found = {}
     for row in rows:
+        there, _ = available(grid.sets(row) if sets is None else sets, grid.profile(profile))
         try:
-            found[row] = get(grid.experiment(row, profile, seed), grid.sets(row) if sets is None else sets)
+            found[row] = get(grid.experiment(row, profile, seed), there)
         except datasets.MissingData:
             continue
     return found

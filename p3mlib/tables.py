@@ -318,6 +318,42 @@ def _ten_metrics(number, title, profile, progress):
     return Printed(frame, report.write(number, profile, frame, header, lines, caption), summary | trivial, notes)
 
 
+def table_8(profile, progress=True):
+    """Table 8: networks trained on blurred images, tested on the same images with faces blurred, mosaiced or masked.
+
+    `summary` also holds (method, "P3M-500-P", setting, "SAD - blur"): the paired difference with its interval.
+    """
+    grid = config.load()
+    table, results = grid.tables[8], report.trained_results(8, profile, progress)
+    frame, scaled = report.tidy(8, results, table.metrics), report.small_images(results)
+    summary, methods = report.summary(results, table.metrics, scaled), [grid.rows[name].method for name in table.rows]
+    columns = [(dataset, f"B:{domain}", metric) for dataset, domain in table.sets for metric in table.metrics]
+    changes = [(dataset, f"B:{domain}", "SAD - blur") for dataset, domain in table.sets[1:]]
+    for method in methods:
+        for dataset, setting, name in changes:
+            gap = report.paired_difference(results, (method, setting), (method, "B:B"), scaled, dataset=dataset)
+            summary |= {(method, dataset, setting, name): gap} if gap else {}
+    lines = _lines(methods, lambda _: [], [*columns, *changes], summary, _paper_lookup(frame))
+    for line in lines:
+        for i, change in enumerate(changes, len(line) - len(changes)):
+            cell = summary.get((line[0], *change))
+            line[i] += " ≈" if cell and report.within_noise(cell) else ""
+    notes = _notes(results)
+    caption = _caption(
+        "Other obfuscations than the one of training, P3M-500-P; mean over seeds [95% interval over images]. The last columns are",
+        "paired differences of SAD to blurring with their intervals over images and seeds; ≈ marks one within the noise.",
+        _training_sentence(grid, table.rows, profile),
+        _data_sentence(profile),
+        _size_sentence(scaled),
+        " ".join(f"({note})" for note in notes),
+    )
+    names = {"B:B": "blurring", "B:Mosaic": "mosaicing", "B:Mask": "masking"}
+    sized = "†" if scaled else ""
+    header = ["Method", "", *(f"{names[s]} {m}{sized * (m == 'SAD')}" for _, s, m in columns)]
+    header += [f"SAD{sized} {names[s]} - blurring" for _, s, _ in changes]
+    return Printed(frame, report.write(8, profile, frame, header, lines, caption), summary, notes)
+
+
 def table_9(profile, progress=True):
     """Table 9: copy and paste with P3M-Net (R34), P3M-Net (Swin-T) and MODNet.
 

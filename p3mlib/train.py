@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from p3mlib import paths
 from p3mlib.augment import LAYERS, random_view
 from p3mlib.copy_paste import Draw, SourceFaces, copy_paste, pasting
-from p3mlib.io import atomic_path, write_text
+from p3mlib.io import atomic_path, forbid, write_text
 from p3mlib.models import backbones, build_model, load_imagenet, save_pretrained
 
 
@@ -158,7 +158,13 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None):
         the trained network, on its device, in eval mode.
     Raises:
         ValueError: fewer images than one batch. RuntimeError: the loss is not finite.
+        io.PrivateFile: a row that trains on blurred images (PPT) would read a picture in an `original_image` folder.
     """
+    with forbid("original_image") if experiment.row.train == "B" else contextlib.nullcontext():
+        return _fit(experiment, portraits, folder, progress, position, faces)
+
+
+def _fit(experiment, portraits, folder, progress, position, faces):
     config = experiment.train
     if len(portraits) < config.batch_size:
         raise ValueError(f"{len(portraits)} training images are fewer than one batch of {config.batch_size}")

@@ -1,5 +1,6 @@
 """The readers of the released layouts, their messages, and verification."""
 
+import multiprocessing
 import shutil
 
 import numpy as np
@@ -82,6 +83,33 @@ def test_domains_read_their_own_images(p3m):
     blurred, normal = (open_dataset("P3M-500-P", p3m, domain)[0]["image"] for domain in "BN")
     assert normal.mean() > 1.5 * blurred.mean()
     assert open_dataset("P3M-500-NP", p3m, "N").paths(0)["image"].parent.name == "original_image"
+
+
+def test_obfuscations_change_the_face_alone(p3m):
+    normal, *others = (open_dataset("P3M-500-P", p3m, domain)[0] for domain in ("N", "Mosaic", "Mask"))
+    face = normal["facemask"]
+    mosaic, mask = (other["image"] for other in others)
+    assert np.array_equal(mosaic[~face], normal["image"][~face]) and (mosaic[face] != normal["image"][face]).any()
+    blurred = open_dataset("P3M-500-P", p3m, "B")[0]["image"]
+    assert np.array_equal(mask[~face], blurred[~face]) and not mask[face].any() and face.any()
+    shutil.rmtree(p3m / "validation/P3M-500-P/original_image")  # as released
+    assert len(open_dataset("P3M-500-P", p3m, "Mask"))
+    with pytest.raises(MissingData, match="never published"):
+        open_dataset("P3M-500-P", p3m, "Mosaic")
+    (p3m / "validation/P3M-500-P/facemask/p_2.png").unlink()
+    with pytest.raises(MissingData, match="no face mask for p_2"):
+        open_dataset("P3M-500-P", p3m, "Mask")
+
+
+def test_forbidden_folders_cannot_be_read(p3m):
+    normal = open_dataset("P3M-500-P", p3m, "N")
+    with io.forbid("original_image"):
+        assert open_dataset("P3M-500-P", p3m, "B")[0]
+        with pytest.raises(io.PrivateFile, match="original_image.*must not be read"):
+            normal[0]
+        with multiprocessing.get_context("spawn").Pool(1) as pool, pytest.raises(io.PrivateFile):
+            pool.apply(io.read_image, (normal.paths(0)["image"],))
+    assert normal[0]
 
 
 def test_sets_are_sequences(p3m):

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from p3mlib import config, runs
 from p3mlib.datasets import MissingData
-from p3mlib.train import learning_rate
+from p3mlib.io import PrivateFile
+from p3mlib.train import fit, learning_rate
 
 SETS = [("P3M-500-P", "B"), ("P3M-500-NP", "N")]
 
@@ -47,6 +48,20 @@ def test_a_run_holds_everything_and_is_not_done_again(home, monkeypatch):
         runs.get(experiment(), [("P3M-500-P", "N")], progress=False)
     with pytest.raises(KeyError, match="was not scored"):
         run.per_image("RWP", "N")
+
+
+def test_training_under_ppt_cannot_open_an_original_image(home, tmp_path):
+    private, normal = experiment(), experiment("p3mnet_r34_n")
+    portraits = {domain: runs.open_set("train", domain, private.profile, False) for domain in "BN"}
+    with pytest.raises(PrivateFile, match="original_image"):
+        fit(private, portraits["N"], tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+    for one, domain in ((private, "B"), (normal, "N")):
+        run = runs.get(one, [], progress=False)
+        original = "train/original_image" in run.record["read"]
+        assert original == (domain == "N") and ("train/blurred_image" in run.record["read"]) != original
+    pasted = runs.get(experiment("p3mnet_r34_icp"), [], progress=False).record["read"]
+    assert "CelebA-HQ-img" in pasted and "train/original_image" not in pasted
 
 
 def test_two_runs_of_a_row_give_identical_per_image_files(home, monkeypatch):

@@ -18,7 +18,7 @@ LAYERS = [
     {"train", "evaluate", "photos", "bench", "export", "layers"},
     {"runs"},
     {"report", "tables", "plots", "flow", "diagrams", "encoder_diagram", "structure_diagram", "claims", "widgets"}
-    | {"claims_copy_paste", "copy_paste_diagram"},
+    | {"claims_copy_paste", "claims_obfuscation", "copy_paste_diagram"},
     {"__main__"},
 ]
 

@@ -78,11 +78,23 @@ def test_the_files_are_what_was_drawn(tmp_path, drawn):
     train = datasets.open_dataset("train", root / "P3M-10k", "N")
     figure = stub_portrait(dataset.image_seed(0, "train", 1), SIZE, "P3M")
     item = train[1]
-    for part in ("alpha", "fg", "bg"):
-        assert np.abs(item[part] - getattr(figure, part)).max() <= 0.501 / 255
+    face, rounding = item["facemask"], 0.501 / 255
+    for part in ("alpha", "bg"):
+        assert np.abs(item[part] - getattr(figure, part)).max() <= rounding
+    assert np.abs(item["fg"] - figure.fg)[~face].max() <= rounding and np.array_equal(item["fg"][face], item["image"][face])
     assert np.abs(item["image"] - figure.image).mean() < 0.05  # a JPEG of noise
     test = datasets.open_dataset("P3M-500-P", root / "P3M-10k", "B")[0]
     assert np.array_equal(test["trimap"], matte.make_trimap(test["alpha"], anonymize.default_kernel(SIZE)))
+
+
+def test_no_file_but_the_original_image_shows_the_face(tmp_path, drawn):
+    root = write(tmp_path) / "P3M-10k"
+    for name in ("train", "P3M-500-P"):
+        for blurred, normal in zip(*(datasets.open_dataset(name, root, domain) for domain in "BN"), strict=True):
+            face = blurred["facemask"]
+            for part in {"image", "fg"} & blurred.keys() if face.any() else ():
+                away = np.abs(blurred[part] - normal["image"])[face].mean()
+                assert away > 0.1 and away > 3 * np.abs(blurred[part] - blurred["image"])[face].mean(), part
 
 
 def test_blurred_differs_from_original_only_near_the_face(tmp_path, drawn):

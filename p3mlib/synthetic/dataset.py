@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from p3mlib import anonymize, datasets, io, matte
 from p3mlib.synthetic import portrait as renderer
 
-SYNTH_VERSION = 3  # raise it whenever the same seed gives other pixels
+SYNTH_VERSION = 4  # raise it whenever the same seed gives other pixels
 FINISHED, STARTED = "synth.json", "synth.unfinished.json"
 _FLUSH = 200  # images between two writings of landmarks.json and attributes.json
 
@@ -277,7 +277,8 @@ def _write_layers(job, figure, photo):
         blurred, facemask, *_ = anonymize.anonymize(photo, figure.landmarks, alpha)
     trimap = matte.make_trimap(alpha, anonymize.default_kernel(alpha.shape))
     content = {"original_image": photo, "image": photo, "blurred_image": blurred, "mask": alpha, "alpha": alpha}
-    content |= {"trimap": trimap, "facemask": facemask, "fg": figure.fg, "bg": figure.bg}
+    private_fg = np.where(facemask[..., None], blurred, figure.fg)  # the un-blurred face stands in original_image alone
+    content |= {"trimap": trimap, "facemask": facemask, "fg": private_fg, "bg": figure.bg}
     for layer in layers:
         suffix = ".jpg" if layer in _JPEG else ".png"
         io.write_image(job.folder / layer / f"{job.name}{suffix}", content[layer])
