@@ -326,7 +326,8 @@ def table_8(profile, progress=True):
     grid = config.load()
     table, results = grid.tables[8], report.trained_results(8, profile, progress)
     frame, scaled = report.tidy(8, results, table.metrics), report.small_images(results)
-    summary, methods = report.summary(results, table.metrics, scaled), [grid.rows[name].method for name in table.rows]
+    methods = [grid.rows[name].method for name in table.rows]
+    summary = report.summary(results, table.metrics, scaled)
     columns = [(dataset, f"B:{domain}", metric) for dataset, domain in table.sets for metric in table.metrics]
     changes = [(dataset, f"B:{domain}", "SAD - blur") for dataset, domain in table.sets[1:]]
     for method in methods:
