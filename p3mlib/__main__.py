@@ -52,6 +52,26 @@ def _parser():
     sub.add_argument("folder", type=Path)
     sub.add_argument("--jobs", type=int, help="processes; default: one per CPU")
     sub.add_argument("--limit", type=int, help="only the first so many images")
+    sub = command("anonymize", _anonymize, "obfuscate the faces in photos and write them without any metadata")
+    sub.add_argument("source", type=Path, metavar="SRC", help="folder, searched in depth, or one photo")
+    sub.add_argument("target", type=Path, metavar="DST", help="folder; gets the photos, facemask/ and report.csv")
+    sub.add_argument("--method", choices=("blur", "mosaic", "mask"), default="blur")
+    sub.add_argument("--strength", type=float, help="sigma or cell over the face's size; default 0.2 (blur), 0.25 (mosaic)")
+    sub.add_argument(
+        "--region", choices=("hull", "paper"), default="hull", help="paper: its polygon alone, open on turned heads"
+    )
+    sub.add_argument("--margin", type=float, default=0.0, help="grow the area by this share of the face's size")
+    sub.add_argument("--alpha", type=Path, metavar="DIR", help="mattes: their transition area stays as it is, as in the paper")
+    sub.add_argument("--landmarks", type=Path, metavar="DIR", help="NAME.json or NAME.png for faces that detectors miss")
+    sub.add_argument("--keep-faceless", action="store_true", help="write photos without a face too")
+    sub.add_argument("--force", action="store_true", help="allow strengths at which people are recognised")
+    sub.add_argument("--jobs", type=int, help="processes; default: one per CPU")
+    sub = command("audit", _audit, "say what anonymised images still give away: metadata, identity, masks not applied, open rims")
+    sub.add_argument("folder", type=Path, nargs="?", help="searched in depth; may be left out with --attack")
+    sub.add_argument("--original", type=Path, metavar="DIR", help="the images before, same names: measures identity and detail")
+    sub.add_argument("--attack", action="store_true", help="also train networks to undo each obfuscation, and show what they recover")
+    sub.add_argument("--size", choices=("smoke", "laptop"), default="laptop", help="of the attack")
+    sub.add_argument("--json", action="store_true")
     sub = command("train", _train, "train rows of the grid and score them; what is cached is not done again")
     sub.add_argument("rows", nargs="*", help="default: every row")
     sub.add_argument("--profile", default="laptop")
@@ -129,6 +149,44 @@ def _layers(arguments):
     for name, reason in failed.items():
         print(f"not done: {name}: {reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _anonymize(arguments):
+    from p3mlib.anonymize_folder import REPORT, Settings, anonymize_folder
+
+    names = ("method", "strength", "region", "margin", "alpha", "landmarks", "keep_faceless", "force")
+    settings = Settings(**{name: getattr(arguments, name) for name in names})
+    report = anonymize_folder(arguments.source, arguments.target, settings, arguments.jobs)
+    if arguments.region == "paper":
+        print("region paper: on a turned head its polygon leaves eyes, nose and mouth open")
+    open_ends = report[report["status"].isin(("no face", "not done"))]
+    for message in report.loc[report["message"] != "", "message"]:
+        print(message, file=sys.stderr)
+    whole = (report["area"] == "whole (no matte)").sum()
+    print(
+        f"{(report['status'] == 'done').sum()} of {len(report)} done, {whole} without a matte: the whole area is obfuscated there"
+    )
+    print(f"{arguments.target / REPORT}: {len(open_ends)} images need a person")
+    return 1 if len(open_ends) else 0
+
+
+def _audit(arguments):
+    from p3mlib import audit
+
+    if not (arguments.folder or arguments.attack):
+        raise ValueError("audit what? Name a folder of images, or pass --attack")
+    images = audit.audit_folder(arguments.folder, arguments.original) if arguments.folder else []
+    reports = list(tqdm(images, desc="audit", unit="image", disable=arguments.json or not arguments.folder))
+    rows = []
+    if arguments.attack:
+        from p3mlib.attack import as_table, attack_table
+
+        rows = attack_table(arguments.size)
+    if arguments.json:
+        print(json.dumps({"images": [audit.as_dict(report) for report in reports], "attack": rows}, indent=1))
+    else:
+        print("\n\n".join(([audit.as_text(reports)] if reports else []) + ([as_table(rows)] if rows else [])))
+    return 1 if any(report.leaks or report.failure for report in reports) else 0
 
 
 def _train(arguments):

@@ -57,7 +57,12 @@ def _fill(points, shape):
     return canvas > 0
 
 
-def private_area(landmarks, shape, region="paper"):
+def face_width(landmarks):
+    """The larger extent of the jaw and brow points in pixels, at least 1: what strengths and margins are fractions of."""
+    return max(float(np.ptp(_checked(landmarks)[_OUTLINE], axis=0).max()), 1.0)
+
+
+def private_area(landmarks, shape, region="paper", margin=0.0):
     """The identifying part of a face.
 
     Args:
@@ -66,18 +71,24 @@ def private_area(landmarks, shape, region="paper"):
         region:    "paper": the polygon along cheeks (points 0..16) and brows (26..17), as in Fig. 3. On near-profiles
                    it leaves nose, lips and an eye open (25% of these points covered in one measured case).
                    "hull": the convex hull of all landmarks, which contains that polygon; use it for real photographs.
+        margin:    the area grows by this fraction of the face's width on all sides, >= 0.
     Returns:
         (H, W) bool.
     Raises:
-        ValueError: landmarks of another shape or not finite, or another region.
+        ValueError: landmarks of another shape or not finite, another region, a negative margin.
     Source:
         Sec. 3.2 and Fig. 3.
     """
     if region not in REGIONS:
         raise ValueError(f"no region '{region}'; there are {', '.join(REGIONS)}")
+    if not 0 <= margin < np.inf:
+        raise ValueError(f"margin must be a number from 0, got {margin}")
     points = np.rint(np.clip(_checked(landmarks), -(2**15), 2**15)).astype(np.int32)
     outline = points[_OUTLINE] if region == "paper" else cv2.convexHull(points)[:, 0]
-    return _fill(outline, tuple(shape[:2]))
+    area = _fill(outline, tuple(shape[:2]))
+    if margin and area.any():
+        area = cv2.distanceTransform((~area).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= margin * face_width(points)
+    return area
 
 
 def transition_area(alpha, kernel=None):
@@ -218,16 +229,16 @@ def _mosaic(image, face, cell, result):
                 result[tile][inside] = image[tile].mean((0, 1), dtype=np.float64)
 
 
-def anonymize(image, landmarks, alpha, method="blur", strength=None, region="paper", kernel=None):
+def anonymize(image, landmarks, alpha, method="blur", strength=None, region="paper", kernel=None, margin=0.0):
     """Anonymise one face as the paper does.
 
-    The face's width is the larger extent of the jaw and brow points, so it does not shrink with the transition area.
+    Strength is a fraction of `face_width`, which does not shrink with the transition area.
 
     Args:
         image:     (H, W, 3) float in [0, 1].
         landmarks: (68, 2) float, x and y in pixels.
-        alpha:     (H, W) float in [0, 1], the matte; its transition area stays untouched.
-        method, strength: see `obfuscate`. region: see `private_area`. kernel: see `transition_area`.
+        alpha:     (H, W) float in [0, 1], the matte; its transition area stays untouched. None: there is no transition area.
+        method, strength: see `obfuscate`. region, margin: see `private_area`. kernel: see `transition_area`.
     Returns:
         Anonymized.
     Raises:
@@ -235,10 +246,9 @@ def anonymize(image, landmarks, alpha, method="blur", strength=None, region="pap
     Source:
         Sec. 3.2 and Fig. 3.
     """
-    if alpha.shape != image.shape[:2]:
+    if alpha is not None and alpha.shape != image.shape[:2]:
         raise ValueError(f"alpha {alpha.shape} and image {image.shape} must share height and width")
-    private = private_area(landmarks, alpha.shape, region)
-    transition = transition_area(alpha, kernel)
+    private = private_area(landmarks, image.shape, region, margin)
+    transition = np.zeros(private.shape, bool) if alpha is None else transition_area(alpha, kernel)
     facemask = private & ~transition
-    width = float(np.ptp(_checked(landmarks)[_OUTLINE], axis=0).max())
-    return Anonymized(obfuscate(image, facemask, method, strength, max(width, 1.0)), facemask, private, transition)
+    return Anonymized(obfuscate(image, facemask, method, strength, face_width(landmarks)), facemask, private, transition)

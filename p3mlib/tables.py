@@ -341,8 +341,8 @@ def table_8(profile, progress=True):
             line[i] += " ≈" if cell and report.within_noise(cell) else ""
     notes = _notes(results)
     caption = _caption(
-        "Other obfuscations than the one of training, P3M-500-P; mean over seeds [95% interval over images]. The last columns are",
-        "paired differences of SAD to blurring with their intervals over images and seeds; ≈ marks one within the noise.",
+        "Other obfuscations than the one of training, P3M-500-P; mean over seeds [95% interval over images]. The last columns",
+        "are paired differences of SAD to blurring with their intervals over images and seeds; ≈ marks one within the noise.",
         _training_sentence(grid, table.rows, profile),
         _data_sentence(profile),
         _size_sentence(scaled),

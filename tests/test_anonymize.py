@@ -269,3 +269,19 @@ def test_written_files_carry_no_metadata(tmp_path, source, target):
     ):
         assert leak not in content[:400] and (leak == b"\xff\xfe" or leak not in content)
     assert not picture.getexif() and not set(picture.info) - {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+
+
+def test_a_margin_grows_the_area_on_all_sides():
+    points = landmarks(64, 60, 30)
+    tight, wide = (private_area(points, (128, 128), "hull", margin) for margin in (0, 0.2))
+    assert not (tight & ~wide).any()
+    grown = [edge(np.nonzero(wide)[axis]) - edge(np.nonzero(tight)[axis]) for axis in (0, 1) for edge in (np.min, np.max)]
+    assert np.allclose(np.abs(grown), 0.2 * anonymize.face_width(points), atol=1.5), grown
+    with pytest.raises(ValueError, match="margin must be a number from 0, got -1"):
+        private_area(points, (128, 128), margin=-1)
+
+
+def test_without_a_matte_the_whole_area_is_obfuscated(portrait):
+    image, points, _ = portrait
+    steps = anonymize.anonymize(image, points, None)
+    assert np.array_equal(steps.facemask, steps.private) and not steps.transition.any()

@@ -13,9 +13,9 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Imports go downward only: a module may import those of lower layers, and its own.
 LAYERS = [
-    {"paths", "io", "matte", "anonymize"},
+    {"paths", "io", "matte", "anonymize", "faces", "metadata"},
     {"datasets", "verify", "augment", "synthetic", "models", "traditional", "losses", "metrics", "config", "copy_paste"},
-    {"train", "evaluate", "photos", "bench", "export", "layers"},
+    {"train", "evaluate", "photos", "bench", "export", "layers", "anonymize_folder", "attack", "audit"},
     {"runs"},
     {"report", "tables", "plots", "flow", "diagrams", "encoder_diagram", "structure_diagram", "claims", "widgets"}
     | {"claims_copy_paste", "claims_obfuscation", "copy_paste_diagram"},
