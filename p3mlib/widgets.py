@@ -8,26 +8,39 @@ import torch
 
 from p3mlib import plots
 from p3mlib.anonymize import anonymize
+from p3mlib.audit import detail, rim
 from p3mlib.copy_paste import Draw, copy_paste
+from p3mlib.faces import SAME_PERSON, embedding, identity_distance
 
 
-def anonymisation_explorer(image, landmarks, alpha):
-    """Choose the obfuscation and its strength, and see the result beside the original.
+def anonymisation_explorer(image, face, alpha):
+    """Choose the obfuscation, its strength and area; see the result beside the original, with what the audit says of it.
 
     Args:
-        image: (H, W, 3) float in [0, 1]. landmarks: (68, 2) x, y in pixels. alpha: (H, W) float in [0, 1].
+        image: (H, W, 3) float in [0, 1]. face: faces.Face in it. alpha: (H, W) float in [0, 1].
     Returns:
         an ipywidgets box.
     """
     method = ipywidgets.ToggleButtons(options=["blur", "mosaic", "mask"], description="method")
     strength = ipywidgets.FloatSlider(value=0.2, min=0.02, max=0.5, step=0.02, description="strength")
+    margin = ipywidgets.FloatSlider(value=0, min=0, max=0.3, step=0.02, description="margin")
     region = ipywidgets.ToggleButtons(options=["paper", "hull"], description="region")
+    own = embedding(image, face)
 
     def draw():
-        result = anonymize(image, landmarks, alpha, method=method.value, strength=strength.value, region=region.value)
-        return [image, result.image, result.facemask], ["original", "anonymised", "face mask"]
+        how = {"method": method.value, "strength": strength.value, "region": region.value, "margin": margin.value}
+        steps = anonymize(image, face.landmarks, alpha, **how)
+        away = identity_distance(own, embedding(steps.image, face))
+        verdict = "recognised" if away < SAME_PERSON else "not recognised"
+        left = detail(steps.image, image, steps.facemask) if steps.facemask.any() else 1.0
+        titles = [
+            "original",
+            f"identity {away:.2f}: {verdict}",
+            f"detail left {left:.0%}, rim {rim(steps.private, steps.facemask)[0]:.0f}%",
+        ]
+        return [image, steps.image, steps.facemask], titles
 
-    return _explorer([method, strength, region], draw)
+    return _explorer([method, strength, margin, region], draw)
 
 
 def copy_paste_explorer(target, target_mask, source, source_mask):
