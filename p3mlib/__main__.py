@@ -1,4 +1,5 @@
-"""The command line: `python -m p3mlib list | synth | verify | layers | train | predict | bench | export | notebooks`."""
+"""The command line: `python -m p3mlib COMMAND`, one of list, synth, verify, layers, anonymize, audit, train, predict, bench,
+export, notebooks."""
 
 import argparse
 import json
@@ -57,9 +58,7 @@ def _parser():
     sub.add_argument("target", type=Path, metavar="DST", help="folder; gets the photos, facemask/ and report.csv")
     sub.add_argument("--method", choices=("blur", "mosaic", "mask"), default="blur")
     sub.add_argument("--strength", type=float, help="sigma or cell over the face's size; default 0.2 (blur), 0.25 (mosaic)")
-    sub.add_argument(
-        "--region", choices=("hull", "paper"), default="hull", help="paper: its polygon alone, open on turned heads"
-    )
+    sub.add_argument("--region", choices=("hull", "paper"), default="hull", help="paper: its polygon alone, open on turned heads")
     sub.add_argument("--margin", type=float, default=0.0, help="grow the area by this share of the face's size")
     sub.add_argument("--alpha", type=Path, metavar="DIR", help="mattes: their transition area stays as it is, as in the paper")
     sub.add_argument("--landmarks", type=Path, metavar="DIR", help="NAME.json or NAME.png for faces that detectors miss")
@@ -69,7 +68,7 @@ def _parser():
     sub = command("audit", _audit, "say what anonymised images still give away: metadata, identity, masks not applied, open rims")
     sub.add_argument("folder", type=Path, nargs="?", help="searched in depth; may be left out with --attack")
     sub.add_argument("--original", type=Path, metavar="DIR", help="the images before, same names: measures identity and detail")
-    sub.add_argument("--attack", action="store_true", help="also train networks to undo each obfuscation, and show what they recover")
+    sub.add_argument("--attack", action="store_true", help="also train networks to undo obfuscations; report what they recover")
     sub.add_argument("--size", choices=("smoke", "laptop"), default="laptop", help="of the attack")
     sub.add_argument("--json", action="store_true")
     sub = command("train", _train, "train rows of the grid and score them; what is cached is not done again")

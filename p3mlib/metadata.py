@@ -5,6 +5,7 @@ Libraries show what they understand; a leak is what they skip. Hence whatever is
 
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ def leftovers(path):
     content = path.read_bytes()
     read = _jpeg if content.startswith(_PICTURE) else _png if content.startswith(_PNG) else None
     if read is None:
-        raise DamagedFile(f"{path}: neither JPEG nor PNG by its content, so its metadata are not checked; write it as one of them")
+        raise DamagedFile(f"{path}: neither JPEG nor PNG inside, so its metadata cannot be checked; write it as one of them")
     try:
         return list(read(content))
     except (struct.error, IndexError, zlib.error) as error:
@@ -114,11 +115,11 @@ def _exif(body):
     """EXIF as a whole, then GPS and thumbnail in it; a damaged block is still searched for a picture."""
     yield Piece("EXIF", len(body))
     exif, places, small = Image.Exif(), {}, {}
-    try:
+    with suppress(
+        ValueError, OSError, SyntaxError, LookupError, TypeError, struct.error
+    ):  # damaged EXIF is a leftover all the same
         exif.load(body)
         places, small = exif.get_ifd(0x8825), exif.get_ifd(1)
-    except Exception:  # Pillow raises many kinds on damaged EXIF, which is a leftover all the same
-        pass
     if places:
         yield Piece("GPS position in EXIF", sum(len(str(value)) for value in places.values()))
     start = body.find(_PICTURE)
