@@ -144,13 +144,13 @@ def blurring_steps(portraits):
     heights = [image.shape[0] / image.shape[1] for image, *_ in portraits]
     size = (1.6 * WIDTH, 1.6 * WIDTH / 6 * sum(heights) + 0.5)
     figure, axes = plt.subplots(len(portraits), 6, figsize=size, height_ratios=heights, squeeze=False, layout="constrained")
-    for row, (image, landmarks, steps) in zip(axes, portraits, strict=True):
+    for r, (row, (image, landmarks, steps)) in enumerate(zip(axes, portraits, strict=True)):
         private, transition, masked = (steps.private, PURPLE), (steps.transition, BLUE), (steps.facemask, PURPLE)
         for step, masks in enumerate(((), (), (private,), (private, transition), (masked,), ())):
             shown = (steps.image if step == 5 else image).copy()
             for mask, colour in masks:
                 shown[mask] = 0.45 * shown[mask] + 0.55 * np.array(colour)
-            show(row[step], shown, f"({step + 1}) {titles[step]}" if row is axes[0] else "")
+            show(row[step], shown, "" if r else f"({step + 1}) {titles[step]}")
             if step in (1, 5):
                 row[step].scatter(*landmarks.T, s=3, color=GREEN, linewidths=0)
     return figure
