@@ -261,9 +261,11 @@ def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-50
     Args:
         results: of trained methods. one, other: (label, setting). scaled: show sums at the paper's image size.
     Returns:
-        (mean, low, high): 95% interval of the mean over images and seeds, drawn anew together; None where one was not run.
+        (mean, low, high): 95% interval of the mean over images and seeds, drawn anew together (the same seeds on both sides where
+        they are the same trained networks); None where one was not run.
     """
     sides, rng = [], np.random.default_rng(0)
+    same_networks = (one[0], one[1][0]) == (other[0], other[1][0])
     for method, setting in (one, other):
         key = method, setting, dataset
         found = [r.errors for r in results if (r.label, r.setting, r.dataset) == key and r.errors is not None]
@@ -274,7 +276,9 @@ def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-50
     images, means = sides[0].shape[1], []
     for _ in range(draws):
         picks = rng.integers(images, size=images)
-        means.append([side[rng.integers(len(side), size=len(side))].mean(0)[picks].mean() for side in sides])
+        seeds = [rng.integers(len(side), size=len(side)) for side in sides]
+        seeds = seeds[:1] * 2 if same_networks else seeds
+        means.append([side[chosen].mean(0)[picks].mean() for side, chosen in zip(sides, seeds, strict=True)])
     low, high = np.quantile(np.subtract(*np.transpose(means)), [0.025, 0.975])
     return sides[0].mean() - sides[1].mean(), low, high
 

@@ -321,7 +321,7 @@ def _ten_metrics(number, title, profile, progress):
 def table_8(profile, progress=True):
     """Table 8: networks trained on blurred images, tested on the same images with faces blurred, mosaiced or masked.
 
-    `summary` also holds (method, "P3M-500-P", setting, "SAD - blur"): the paired difference with its interval.
+    `summary` also holds (method, "P3M-500-P", setting, "SAD-change"): the paired difference with its interval.
     """
     grid = config.load()
     table, results = grid.tables[8], report.trained_results(8, profile, progress)
@@ -329,7 +329,7 @@ def table_8(profile, progress=True):
     methods = [grid.rows[name].method for name in table.rows]
     summary = report.summary(results, table.metrics, scaled)
     columns = [(dataset, f"B:{domain}", metric) for dataset, domain in table.sets for metric in table.metrics]
-    changes = [(dataset, f"B:{domain}", "SAD - blur") for dataset, domain in table.sets[1:]]
+    changes = [(dataset, f"B:{domain}", "SAD-change") for dataset, domain in table.sets[1:]]
     for method in methods:
         for dataset, setting, name in changes:
             gap = report.paired_difference(results, (method, setting), (method, "B:B"), scaled, dataset=dataset)
