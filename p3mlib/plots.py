@@ -238,7 +238,7 @@ def comparison(samples, mattes, errors=False):
         return np.abs(found[sample["name"]] - sample["alpha"]) if errors else found[sample["name"]]
 
     rows = [[s["image"], s["alpha"], *(cell(found, s) for found in mattes.values())] for s in samples]
-    return picture_grid(rows, titles=["image", "truth", *(name.replace("P3M-Net ", "P3M-Net\n") for name in mattes)])
+    return picture_grid(rows, titles=["image", "truth", *(name.replace("P3M-Net ", "P3M-Net\n").replace("+", "\n+") for name in mattes)])
 
 
 def failures(found):
