@@ -202,7 +202,7 @@ def test_each_stage_learns_its_part():
     _, batch = portrait()
     model = build_model("lf", width=0.0625, blocks=(1, 1, 1, 1))
     assert [(s.name, s.share, s.lr) for s in model.stages()] == [
-        ("segmentation", 2, 1),
+        ("segmentation", 3, 1),
         ("fusion", 1, 1 / 3),
         ("joint", 1, 1 / 3),
     ]

@@ -349,7 +349,7 @@ def test_unpool_lets_the_last_window_win_on_any_number_of_threads(threads, layou
 
 def test_messages():
     assert list_models() == sorted(list_models()) and set(PARITY) < set(list_models())
-    with pytest.raises(ValueError, match="no model 'p3m'; there are gfm, hatt, lf, modnet, p3mnet_resnet34"):
+    with pytest.raises(ValueError, match="no model 'p3m'; there are alphagan, dim, fba, gca, gfm, hatt"):
         build_model("p3m")
     with pytest.raises(ValueError, match=r"no option \['depth'\]; it has width, tfi, sbfi, dbfi"):
         build_model("p3mnet_resnet34", depth=3)
