@@ -147,7 +147,7 @@ def _read_report(target):
 
 
 def _write_report(target, rows):
-    frame = pd.DataFrame(rows, columns=None if rows else list(_row("", ""))).fillna("").astype(str)
+    frame = pd.DataFrame(rows, columns=None if rows else list(_row("", "")), dtype=object).fillna("").astype(str)
     frame = frame.sort_values("image", ignore_index=True)
     io.write_text(target / REPORT, frame.to_csv(index=False))
     return frame
