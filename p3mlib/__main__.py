@@ -94,6 +94,10 @@ def _parser():
     sub.add_argument("model", help="folder of weights, model.safetensors, id on the hub; or a network's name with --official")
     sub.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     sub.add_argument("--official", type=Path, metavar="CHECKPOINT", help="released weights of the network that is named")
+    sub = command("claims", _claims, "the paper's claims on the tables of a profile")
+    sub.add_argument("--profile", default="laptop")
+    sub.add_argument("--save", action="store_true", help="write claims.csv, .md and .tex beside the tables")
+    sub.add_argument("--json", action="store_true")
     sub = command("notebooks", _notebooks, "execute the notebooks with papermill: tables, figures, executed copies")
     sub.add_argument("names", nargs="*", help="default: all, in order")
     sub.add_argument("--profile", default="laptop")
@@ -240,6 +244,22 @@ def _export(arguments):
         model = models.from_pretrained(arguments.model)
     export(model.eval(), arguments.output)
     print(f"{arguments.output}: input image (1, 3, H, W), H and W multiples of 32 from 64 to 2048")
+
+
+def _claims(arguments):
+    from p3mlib import claims, config
+
+    config.load().profile(arguments.profile)
+    board, caption = claims.of_profile(arguments.profile)
+    if arguments.save:
+        claims.save(board, arguments.profile, caption)
+    if arguments.json:
+        print(board.to_json(orient="records", indent=1))
+        return
+    for row in board.itertuples():
+        agreement = "" if row.agreement != row.agreement else f"{row.agreement:.0%}"
+        print(f"{row.claim:5} {row.verdict:9} {agreement:>4}  {row.says}\n{'':22}ours:  {row.ours}\n{'':22}paper: {row.paper}")
+    print(f"\n{caption}")
 
 
 def _notebooks(arguments):

@@ -238,7 +238,9 @@ def comparison(samples, mattes, errors=False):
         return np.abs(found[sample["name"]] - sample["alpha"]) if errors else found[sample["name"]]
 
     rows = [[s["image"], s["alpha"], *(cell(found, s) for found in mattes.values())] for s in samples]
-    return picture_grid(rows, titles=["image", "truth", *(name.replace("P3M-Net ", "P3M-Net\n").replace("+", "\n+") for name in mattes)])
+    return picture_grid(
+        rows, titles=["image", "truth", *(name.replace("P3M-Net ", "P3M-Net\n").replace("+", "\n+") for name in mattes)]
+    )
 
 
 def failures(found):
@@ -272,4 +274,35 @@ def error_bars(summary, paper, order, metric="SAD", ylabel="SAD"):
         ax.set_title(f"{dataset} ({setting})")
     axes[0, 0].set_ylabel(ylabel)
     axes[0, 0].legend()
+    return figure
+
+
+VERDICT_COLOURS = {"PASS": PALETTE[2], "FAIL": PALETTE[3], "undecided": PALETTE[8], "not run": (0.75, 0.75, 0.75)}
+
+
+def scoreboard(board, columns=3):
+    """Claims as bars: how often each holds on tables from images and seeds drawn anew; a tick marks chance.
+
+    Args:
+        board: DataFrame of `claims.scoreboard`. columns: side by side.
+    Returns:
+        Figure.
+    """
+    rows = -(-len(board) // columns)
+    figure, axes = plt.subplots(1, columns, figsize=(WIDTH, 0.5 + 0.135 * rows), sharex=True, squeeze=False, layout="constrained")
+    for i, ax in enumerate(axes[0]):
+        part = board.iloc[i * rows : (i + 1) * rows]
+        y = np.arange(len(part))
+        colours = [VERDICT_COLOURS[verdict] for verdict in part["verdict"]]
+        ax.barh(y, 1, color=colours, alpha=0.2, height=0.8, lw=0)
+        ax.barh(y, part["held"].fillna(0), color=colours, height=0.8)
+        ax.scatter(part["chance"], y, marker="|", s=28, color="black", lw=1.2, zorder=3)
+        ax.set_yticks(y, part["claim"], fontsize=6.5)
+        ax.tick_params(length=0)
+        ax.set(ylim=(rows - 0.4, -0.6), xlim=(-0.03, 1.03), xticks=[0, 0.5, 1], xticklabels=["0", "50%", "100%"])
+        ax.spines[["left", "bottom"]].set_visible(False)
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in VERDICT_COLOURS.values()]
+    handles.append(plt.Line2D([], [], marker="|", color="black", ls="", markersize=6))
+    figure.legend(handles, [*VERDICT_COLOURS, "chance"], loc="outside upper center", ncols=5)
+    figure.supxlabel("share of resampled tables where the claim holds", fontsize=8)
     return figure

@@ -301,6 +301,13 @@ def number_text(value, metric):
     return f"{float(value):.{DECIMALS.get(metric.split('-')[0], 4)}f}"
 
 
+def at_paper_scale(frame):
+    """What brings each number of a tidy frame to what the printed table shows: 1, or the paper's image size for small images."""
+    paper = pd.to_numeric(frame["at_paper_size"])
+    kilopixels = (frame["value"] * frame["dataset"].map(PAPER_KILOPIXELS) / paper).max()
+    return (paper / frame["value"]).where(paper.notna() & (kilopixels < 500) & (frame["value"] != 0), 1.0)
+
+
 def interval_text(cell, metric):
     """`mean [low, high]`, or "-"."""
     if cell is None:
@@ -320,17 +327,24 @@ def write(number, profile, frame, header, lines, caption):
     folder, stem = paths.tables(profile), f"table_{number}"
     write_text(folder / f"{stem}.csv", frame.to_csv(index=False, float_format="%.6g"))
     title = f"Table {number}. {caption}"
-    markdown = "\n".join([_md(header), _md(["---"] * len(header)), *map(_md, lines)])
+    markdown = markdown_table(header, lines)
     write_text(folder / f"{stem}.md", f"{title}\n\n{markdown}\n")
-    write_text(folder / f"{stem}.tex", _latex(caption, header, lines))
+    write_text(folder / f"{stem}.tex", latex_table(caption, header, lines))
     return f"{title}\n\n{markdown}"
+
+
+def markdown_table(header, lines):
+    """Rows of text cells as a Markdown table."""
+    return "\n".join([_md(header), _md(["---"] * len(header)), *map(_md, lines)])
 
 
 def _md(cells):
     return "| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |"
 
 
-def _latex(caption, header, lines):
+def latex_table(caption, header, lines):
+    """Rows of text cells as a LaTeX table for `booktabs`."""
+
     def line(cells):
         return " & ".join(_escape(c) for c in cells) + r" \\"
 

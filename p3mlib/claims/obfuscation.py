@@ -1,6 +1,6 @@
 """The claims about obfuscations that training did not see (C26, C27), as `claims` evaluates them."""
 
-from p3mlib.claims import VARIANTS, percent, plain
+from p3mlib.claims.numbers import VARIANTS, percent, plain
 
 OTHERS = ("Mosaic", "Mask")
 

@@ -1,103 +1,11 @@
-"""Claims of the paper as predicates over its tables: evaluated on our numbers, and on the paper's own.
-
-So far C1 to C18, on Tables 2 to 6. Only predicates that make sense on any data are here (`gen` in the list of claims); each
-takes a `Numbers` and returns whether it holds and the numbers that say so.
-"""
+"""The claims that compare methods (C1 to C18, C25, C28), on Tables 2 to 7."""
 
 import itertools
-import re
-from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy.stats import spearmanr
 
-from p3mlib import config, report
-
-EARLIER = ("SHM", "LF", "HATT", "MODNet", "GFM")
-VARIANTS = ("P3M-Net (R34)", "P3M-Net (Swin-T)", "P3M-Net (ViTAE-S)")
-FREE = (*EARLIER, *VARIANTS)
-DEEP = ("DIM", "AlphaGAN", "GCA", "IndexNet", "FBA")  # Table 3
-TRADITIONAL = ("Closed", "IFM", "KNN", "Compre", "Robust", "Learning", "Global", "Shared")  # Table 2
-COLUMNS = {"P3M-500-P": (5, "B:B"), "P3M-500-NP": (5, "B:N"), "RWP": (6, "B:N")}  # data set -> table, setting
-TEN = ("SAD", "MSE", "MAD", "SAD-T", "MSE-T", "MAD-T", "SAD-FG", "SAD-BG", "Grad", "Conn")
-SURE = 0.95  # share of resampled tables that must agree with a verdict
-
-
-class NotRun(LookupError):
-    """A number that a predicate needs is not there."""
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """Errors by (table, method, setting, data set, metric): arrays (seeds, images), or single numbers."""
-
-    values: dict
-
-    def __call__(self, table, method, setting, metric="SAD", dataset="P3M-500-P"):
-        """Mean over seeds and images. Raises NotRun."""
-        try:
-            return float(np.mean(self.values[str(table), method, setting, dataset, metric]))
-        except KeyError:
-            raise NotRun(f"Table {table}: {method} {setting} {dataset} {metric}") from None
-
-    def free(self, method, dataset, metric="SAD"):
-        """Of Tables 5 and 6."""
-        table, setting = COLUMNS[dataset]
-        return self(table, method, setting, metric, dataset)
-
-    def change(self, method, table=4):
-        """SAD(B:N) / SAD(N:N) - 1."""
-        return self(table, method, "B:N") / self(table, method, "N:N") - 1
-
-    def drop(self, method):
-        """SAD(B:N) - SAD(N:N) of Table 4."""
-        return self(4, method, "B:N") - self(4, method, "N:N")
-
-    def resampled(self, rng):
-        """Means over images and seeds drawn anew: one draw of images a data set, the same for all; seeds for each method."""
-        picks, drawn = {}, {}
-        for key, array in self.values.items():
-            if np.ndim(array) == 2:
-                seeds, images = array.shape
-                chosen = picks.setdefault((key[3], images), rng.integers(images, size=images))
-                which = picks.setdefault((key[1], key[2][0], seeds), rng.integers(seeds, size=seeds))
-                array = array[which][:, chosen].mean()
-            drawn[key] = array
-        return Numbers(drawn)
-
-
-def from_results(results):
-    """Numbers of ours. Args: results: table -> list of report.Result; per-image errors that are NaN count as absent."""
-    found = {}
-    for table, items in results.items():
-        for r in items:
-            for metric in r.errors.columns if r.errors is not None else ():
-                found.setdefault((str(table), r.label, r.setting, r.dataset, metric), []).append(r.errors[metric].to_numpy())
-    return Numbers({key: np.stack(arrays) for key, arrays in found.items() if not np.isnan(arrays).any()})
-
-
-def from_paper():
-    """Numbers of the paper."""
-    printed = report.paper_values()
-    printed = printed.assign(method=list(map(config.labelled, printed["method"], printed["cp"])))
-    numbers = pd.to_numeric(printed["value"], errors="coerce")
-    keys = printed[["table", "method", "setting", "dataset", "metric"]].itertuples(index=False, name=None)
-    return Numbers({key: value for key, value in zip(keys, numbers, strict=True) if not np.isnan(value)})
-
-
-def percent(values):
-    """Text of relative changes, dict method -> number."""
-    return ", ".join(f"{_short(name)} {value:+.1%}" for name, value in values.items())
-
-
-def plain(values):
-    """Text of errors, dict method -> number."""
-    return ", ".join(f"{_short(name)} {value:.2f}" for name, value in values.items())
-
-
-def _short(name):
-    return re.sub(r"P3M-Net \((.*?)\)", r"\1", name)
+from p3mlib.claims.numbers import COLUMNS, DEEP, EARLIER, FREE, TEN, TRADITIONAL, VARIANTS, percent, plain
 
 
 def c1a(n):
@@ -252,8 +160,8 @@ def c12b(n):
     return max(changes.values()) <= 0.1, percent(changes)
 
 
-def _better(n, metrics):
-    cells = list(itertools.product(("P3M-500-P", "P3M-500-NP"), metrics, VARIANTS))
+def _better(n, metrics, sets=("P3M-500-P", "P3M-500-NP")):
+    cells = list(itertools.product(sets, metrics, VARIANTS))
     wins = sum(n.free(v, d, m) < min(n.free(e, d, m) for e in EARLIER) for d, m, v in cells)
     return wins, len(cells)
 
@@ -340,43 +248,30 @@ def c18b(n):
     return holds, "; ".join(shown)
 
 
+def c25a(n):
+    """BASIC, the bare multi-task network, is better than SHM, HATT and LF on both sets."""
+    holds, shown = True, []
+    for d in ("P3M-500-P", "P3M-500-NP"):
+        basic, others = n(7, "BASIC", COLUMNS[d][1], dataset=d), {m: n.free(m, d) for m in ("SHM", "HATT", "LF")}
+        holds &= basic < min(others.values())
+        shown.append(f"{d}: BASIC {basic:.2f}, {plain(others)}")
+    return holds, "; ".join(shown)
+
+
+def c28a(n):
+    """On real-world portraits the P3M-Nets are better than all earlier methods in at least 85% of Table 6's cells."""
+    wins, cells = _better(n, TEN, ("RWP",))
+    return wins >= 0.85 * cells, f"{wins} of {cells}"
+
+
+def c28b(n):
+    """In all of them for SAD, MSE and MAD."""
+    wins, cells = _better(n, TEN[:3], ("RWP",))
+    return wins == cells, f"{wins} of {cells}"
+
+
 PREDICATES = (
     *(c1a, c1b, c2a, c2b, c3a, c3b),
     *(c4a, c4b, c5a, c5b, c6a, c6b, c6c, c7a, c7b, c8a, c8b, c9a, c9b, c9c),
-    *(c10a, c11a, c12a, c12b, c13a, c13b, c14a, c14b, c15a, c16a, c16b, c17a, c18a, c18b),
+    *(c10a, c11a, c12a, c12b, c13a, c13b, c14a, c14b, c15a, c16a, c16b, c17a, c18a, c18b, c25a, c28a, c28b),
 )
-
-
-def evaluate(numbers, draws=200, predicates=PREDICATES):
-    """Verdict on every predicate.
-
-    Args:
-        numbers: Numbers. draws: resampled tables, over images and seeds. predicates: those of `PREDICATES` that are asked.
-    Returns:
-        DataFrame: claim, says, verdict (PASS, FAIL, within noise, undecided where an error of zero has no ratio, not run),
-        agreement (share of draws with the same answer), numbers (or what is missing).
-    """
-    rng, rows = np.random.default_rng(0), []
-    tables = [numbers.resampled(rng) for _ in range(draws)]
-    for predicate in predicates:
-        row = {"claim": predicate.__name__.upper(), "says": predicate.__doc__}
-        try:
-            holds, shown = predicate(numbers)
-        except NotRun as missing:
-            rows.append({**row, "verdict": "not run", "agreement": float("nan"), "numbers": str(missing)})
-            continue
-        except ZeroDivisionError:
-            rows.append({**row, "verdict": "undecided", "agreement": float("nan"), "numbers": "an error is zero"})
-            continue
-        agreement = float(np.mean([_answer(predicate, table) == holds for table in tables])) if tables else 1.0
-        verdict = ("PASS" if holds else "FAIL") if agreement >= SURE else "within noise"
-        rows.append({**row, "verdict": verdict, "agreement": agreement, "numbers": shown})
-    return pd.DataFrame(rows)
-
-
-def _answer(predicate, numbers):
-    """True, False, or None where an error of zero has no ratio."""
-    try:
-        return predicate(numbers)[0]
-    except ZeroDivisionError:
-        return None
