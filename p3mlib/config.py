@@ -30,6 +30,8 @@ class TrainConfig:
 
     width: float
     init: str
+    pretrain: int
+    pretrain_lr: float
     crop_sides: tuple[int, ...]
     size: int
     epochs: int
@@ -143,6 +145,22 @@ class Experiment:
         train = dataclasses.replace(self.profile.train, **{**self.row.training, **own})
         lr = train.lr * (1.0 if own else self.row.lr)
         return dataclasses.replace(train, lr=lr, width=train.width * self.row.width)
+
+    @property
+    def pretraining(self):
+        """The training on masked faces whose weights this one starts from, the same for all rows of a network; None without."""
+        if not self.train.pretrain:
+            return None
+        change = {"pretrain": 0, "epochs": self.train.pretrain}
+        row = dataclasses.replace(
+            self.row,
+            train="Mask",
+            copy_paste="none",
+            layer=0,
+            lr=self.row.lr * self.train.pretrain_lr,
+            training={**self.row.training, **change},
+        )
+        return dataclasses.replace(self, name=f"{self.row.model}_masked", row=row, seed=0)
 
     def training(self, data):
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""

@@ -23,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from p3mlib import datasets, paths
@@ -156,8 +157,12 @@ class Run:
         return {path.stem: read_matte(path) for path in sorted(folder.glob("*.png"))}
 
     def training_log(self):
-        """DataFrame of train.csv: every loss term per epoch."""
-        return pd.read_csv(self.folder / "train.csv")
+        """DataFrame of train.csv: every loss term per epoch, those of the pretraining first."""
+        own, base = pd.read_csv(self.folder / "train.csv"), self.record.get("pretraining")
+        if not base:
+            return own
+        before = Run(self.folder.parent / base).training_log()
+        return pd.concat([before, own.assign(epoch=own["epoch"] + len(before))], ignore_index=True)
 
     def state(self):
         """One word for a person: "cached", "begun" or "not run"."""
@@ -204,32 +209,44 @@ def get(experiment, sets, force=False, progress=True, position=0):
     Raises:
         datasets.MissingData: images that are needed are not there; the message says how to get them.
     """
-    profile = experiment.profile
-    identity = _training_data(experiment)
-    run = Run(paths.runs(profile.name) / experiment.run_id(identity))
-    if force and run.folder.exists():
-        shutil.rmtree(run.folder)
-    if not run.record.get("finished"):
-        run.folder.mkdir(parents=True, exist_ok=True)
-        portraits = open_set("train", experiment.row.train, profile, progress)
-        faces = open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
-        with _threads(profile.train.threads):
-            fit(experiment, portraits, run.folder, progress, position, faces)
-        run.update(
-            row=experiment.name,
-            method=experiment.row.method,
-            training=experiment.training(identity),
-            images=len(portraits),
-            read=[*portraits.folders(), *(faces.folders() if faces else [])],
-            finished=_now(),
-            evaluations={},
-            **provenance(),
-        )
+    run, profile = _trained(experiment, force, progress, position), experiment.profile
     with _threads(profile.train.threads):
         for name, domain in sets:
             test = {**asdict(profile.test), "data": data_identity(name, domain, profile), "score": with_regions.__name__}
             how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress, "position": position}
             _score(run, name, domain, profile, test, _Network, (run, experiment, name), **how)
+    return run
+
+
+def _trained(experiment, force, progress, position):
+    """The trained run of an experiment. Processes that want the same one wait for the first."""
+    identity, profile = _training_data(experiment), experiment.profile
+    run = Run(paths.runs(profile.name) / experiment.run_id(identity))
+    if run.record.get("finished") and not force:
+        return run
+    base = _trained(experiment.pretraining, False, progress, position) if experiment.pretraining else None
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(run.folder.with_suffix(".lock")):
+        if force and run.folder.exists():
+            shutil.rmtree(run.folder)
+        if run.record.get("finished"):
+            return run
+        run.folder.mkdir(exist_ok=True)
+        portraits = open_set("train", experiment.row.train, profile, progress)
+        faces = open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
+        with _threads(profile.train.threads):
+            fit(experiment, portraits, run.folder, progress, position, faces, base and base.load())
+        run.update(
+            row=experiment.name,
+            method=experiment.row.method,
+            training=experiment.training(identity),
+            pretraining=base.id if base else None,
+            images=len(portraits),
+            read=sorted({*portraits.folders(), *(faces.folders() if faces else []), *(base.record["read"] if base else [])}),
+            finished=_now(),
+            evaluations={},
+            **provenance(),
+        )
     return run
 
 
@@ -331,8 +348,10 @@ def fill(experiments, sets, jobs=None, force=False, progress=True):
     Returns:
         list of Run, in the order of `experiments`.
     """
-    tasks = [partial(get, experiment, sets[experiment.name], force, progress) for experiment in experiments]
-    return _side_by_side(tasks, experiments[0].profile, jobs, progress) if tasks else []
+    first = {before.run_id(""): before for e in experiments if (before := e.pretraining)}.values()
+    tasks = [partial(get, experiment, (), False, progress) for experiment in first]
+    tasks += [partial(get, experiment, sets[experiment.name], force, progress) for experiment in experiments]
+    return _side_by_side(tasks, experiments[0].profile, jobs, progress)[len(first) :] if tasks else []
 
 
 def fill_untrained(methods, sets, profile, jobs=None, progress=True):

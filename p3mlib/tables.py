@@ -182,7 +182,7 @@ def table_7(profile, progress=True):
     caption = _caption(
         "Ablation of the integration modules; whole image,",
         f"mean over seeds {', '.join(map(str, scale.seeds))} [95% interval over images].",
-        f"Params (M) at width 1; trained at width {scale.train.width:g}, {scale.train.epochs} epochs. Tested with {scale.test}.",
+        f"Params (M) at width 1; trained at width {scale.train.width:g}, {_epochs(scale.train)}. Tested with {scale.test}.",
         _data_sentence(profile),
         _size_sentence(scaled),
         "The first two rows are references that never look at the image.",
@@ -255,6 +255,11 @@ def _protocols(number, what, results, references, profile):
     return Printed(frame, report.write(number, profile, frame, header, lines, caption), summary, notes)
 
 
+def _epochs(train):
+    count = f"{train.epochs} epoch{'s' if train.epochs > 1 else ''}"
+    return f"{count} after {train.pretrain} on masked faces that all rows of a network share" if train.pretrain else count
+
+
 def _training_sentence(grid, rows, profile):
     """Widths, epochs and seeds of a table's trainings, and how their networks are tested."""
     widths, seeds = {}, {}
@@ -266,7 +271,7 @@ def _training_sentence(grid, rows, profile):
     counted = {tuple(sorted(found)) for found in seeds.values()}
     scale = grid.profile(profile)
     return (
-        f"Trained at width {usual:g}{f' ({chr(59).join(others)})' if others else ''}, {scale.train.epochs} epochs, "
+        f"Trained at width {usual:g}{f' ({chr(59).join(others)})' if others else ''}, {_epochs(scale.train)}, "
         f"seeds {' or '.join(', '.join(map(str, c)) for c in sorted(counted))}. Tested with {scale.test}; what has a "
         "size rule of its own follows that."
     )

@@ -144,7 +144,7 @@ class Objective(nn.Module):
         return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
-def fit(experiment, portraits, folder, progress=True, position=0, faces=None):
+def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pretrained=None):
     """Train one experiment; go on from the last finished epoch if `folder` holds a checkpoint.
 
     Writes `checkpoint.pt` and `train.csv` (mean of every loss term per epoch) after each epoch, `model.safetensors` at
@@ -154,17 +154,19 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None):
         experiment: config.Experiment. portraits: training samples. folder: of the run.
         progress:   show a bar; `position` is its line where several trainings run side by side.
         faces:      datasets.Faces, for rows with copy and paste.
+        pretrained: the network to start from, of which only the last stage is trained; None: all stages, from the seed.
     Returns:
         the trained network, on its device, in eval mode.
     Raises:
         ValueError: fewer images than one batch. RuntimeError: the loss is not finite.
-        io.PrivateFile: a row that trains on blurred images (PPT) would read a picture in an `original_image` folder.
+        io.PrivateFile: a row that trains on blurred or masked images (PPT) would read a picture in an `original_image` folder.
     """
-    with forbid("original_image") if experiment.row.train == "B" else contextlib.nullcontext():
-        return _fit(experiment, portraits, folder, progress, position, faces)
+    private = experiment.row.train in ("B", "Mask")
+    with forbid("original_image") if private else contextlib.nullcontext():
+        return _fit(experiment, portraits, folder, progress, position, faces, pretrained)
 
 
-def _fit(experiment, portraits, folder, progress, position, faces):
+def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
     config = experiment.train
     if len(portraits) < config.batch_size:
         raise ValueError(f"{len(portraits)} training images are fewer than one batch of {config.batch_size}")
@@ -176,6 +178,9 @@ def _fit(experiment, portraits, folder, progress, position, faces):
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=config.workers, collate_fn=views.collate)
     loader = accelerator.prepare(loader)
     stages, state = network.stages(), _read_checkpoint(folder)
+    if pretrained is not None:
+        stages = stages[-1:]
+        network.load_state_dict(pretrained.state_dict())
     epochs = epochs_of(stages, config.epochs)
     history = state.get("history", [])
     network.load_state_dict(state.get("network", network.state_dict()))

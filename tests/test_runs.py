@@ -23,6 +23,7 @@ SETS = [("P3M-500-P", "B"), ("P3M-500-NP", "N")]
 
 def experiment(name="p3mnet_r34", **train):
     base = config.load().experiment(name, "smoke")
+    train = {"pretrain": 0, "epochs": 2, **train}
     return replace(base, profile=replace(base.profile, train=replace(base.profile.train, **train)))
 
 
@@ -89,7 +90,7 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(row, home
     """A real SIGKILL after the first epochs, then the same command again; of one stage, of three, and with a critic."""
     spec = f"from dataclasses import replace; from p3mlib import config, runs; e = config.load().experiment('{row}', 'smoke'); "
     spec += (
-        "e = replace(e, profile=replace(e.profile, train=replace(e.profile.train, epochs=8))); runs.get(e, [], progress=False)"
+        "e = replace(e, profile=replace(e.profile, train=replace(e.profile.train, epochs=8, pretrain=0))); runs.get(e, [], progress=False)"
     )
 
     def start(folder):
@@ -112,6 +113,34 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(row, home
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
     logs = [path.with_name("train.csv").read_text() for path in (first, second)]
     assert logs[0] == logs[1] and len(logs[0].splitlines()) == 8 + 1
+
+
+def test_rows_of_a_network_start_from_one_pretraining_on_masked_faces(home, monkeypatch):
+    rows = [experiment(name, pretrain=3, epochs=1) for name in ("p3mnet_r34", "p3mnet_r34_n")]
+    another = experiment("tfi", pretrain=3, epochs=1)
+    before = rows[0].pretraining
+    assert before.run_id("d") == rows[1].pretraining.run_id("d") == replace(rows[0], seed=1).pretraining.run_id("d")
+    assert another.pretraining.run_id("d") != before.run_id("d") and before.pretraining is None
+    assert before.train.epochs == 3 and before.row.train == "Mask" and before.train.lr == rows[0].train.lr
+
+    trained = runs.fill(rows, {row.name: [] for row in rows}, jobs=2, progress=False)
+    (folder,) = home.rglob("p3mnet_resnet34_masked-s0-*/run.json")
+    base = runs.Run(folder.parent)
+    assert base.record["read"] == sorted(base.record["read"]) and "train/original_image" not in base.record["read"]
+    for run, row in zip(trained, rows, strict=True):
+        assert run.record["pretraining"] == base.id and len(run.training_log()) == 4
+        assert ("train/original_image" in run.record["read"]) == (row.row.train == "N")
+        assert list(run.training_log()["epoch"]) == [0, 1, 2, 3]
+    still = runs.get(experiment(pretrain=3, epochs=1, lr=1e-12), [], progress=False).load().state_dict()
+    (other,) = [p.parent for p in home.rglob("p3mnet_resnet34_masked-s0-*/run.json") if p != folder]
+    start = runs.Run(other).load().state_dict()
+    same = [key for key in start if "running" not in key and "num_batches" not in key]
+    assert all(torch.allclose(still[key], start[key], atol=1e-9) for key in same), "it starts where the pretraining ended"
+
+
+def test_after_a_pretraining_only_the_last_stage_is_trained(home):
+    log = runs.get(experiment("shm", pretrain=3, epochs=2), [], progress=False).training_log()
+    assert list(log["stage"]) == ["T-Net", "M-Net", "end to end", "end to end", "end to end"]
 
 
 def test_training_learns(home):
