@@ -18,6 +18,8 @@ from p3mlib.models import build_model, count_parameters, fast
 from p3mlib.train import Objective
 
 ROUNDS = 7
+_FRESH = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+_FRESH.set_forkserver_preload([__name__])  # a new process then need not import PyTorch
 
 
 def plain(model):
@@ -156,7 +158,7 @@ def _peak_memory(name, path, size, device):
     """Mebibytes that one pass takes at most beside weights and image; on a CPU measured in a process of its own."""
     if device == "cuda":
         return _pass_memory(name, path, size, device)
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with _FRESH.Pool(1) as pool:
         return pool.apply(_pass_memory, (name, path, size, device))
 
 

@@ -89,9 +89,8 @@ def test_another_way_of_testing_scores_again_without_training(home, monkeypatch)
 def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(row, home, monkeypatch):
     """A real SIGKILL after the first epochs, then the same command again; of one stage, of three, and with a critic."""
     spec = f"from dataclasses import replace; from p3mlib import config, runs; e = config.load().experiment('{row}', 'smoke'); "
-    spec += (
-        "e = replace(e, profile=replace(e.profile, train=replace(e.profile.train, epochs=8, pretrain=0))); runs.get(e, [], progress=False)"
-    )
+    spec += "t = replace(e.profile.train, epochs=8, pretrain=0); e = replace(e, profile=replace(e.profile, train=t)); "
+    spec += "runs.get(e, [], progress=False)"
 
     def start(folder):
         return subprocess.Popen([sys.executable, "-c", spec], env={**os.environ, "P3M_RUNS": str(folder)})

@@ -55,6 +55,46 @@ def _discs(rng, picture, count, colours, low, high):
     cv2.addWeighted(overlay, 0.6, picture, 0.4, 0, picture)
 
 
+def _perspective(rng, kind, height, width):
+    """A room or a street in one-point perspective: picture (H, W, 3) and depth (H, W), 1 at the far end."""
+    size = np.array([width, height])
+    middle = size * rng.uniform((0.25, 0.28), (0.75, 0.50))
+    half = size * rng.uniform(0.07, 0.20, 2)
+    far = middle + half * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    near = middle + (far - middle) * 14  # beyond the picture on all sides
+    outdoors = kind == "street"
+    sky = (0.62, 0.74, 0.88) if outdoors else _colour(rng, kind) * 0.7 + 0.3
+    floor = _colour(rng, "street") * 0.75 if outdoors else _colour(rng, "indoor") * 0.8
+    picture = np.empty((height, width, 3), np.float32)
+    picture[:] = np.float32(_colour(rng, kind)) * 0.85  # the far wall
+
+    def put(corners, colour):
+        cv2.fillConvexPoly(picture, np.round(np.clip(corners, -8192, 8192) * 16).astype(np.int32), _tuple(colour), cv2.LINE_AA, 4)
+
+    for (a, b), colour in (((0, 1), sky), ((2, 3), floor), ((3, 0), _colour(rng, kind)), ((1, 2), _colour(rng, kind) * 0.85)):
+        put(np.array([near[a], near[b], far[b], far[a]]), colour)
+    for top, bottom in ((0, 3), (1, 2)):  # doors, windows, shelves and pictures on the two sides
+        steps = np.cumsum(rng.uniform(0.3, 1.0, 9)) + 0.6
+        for a, b in zip(steps[::2], steps[1::2], strict=False):
+            low, high = np.sort(rng.uniform(0.08, 0.98, 2)) if rng.random() < 0.6 else (0.3, 1.0)
+            colour = (0.86, 0.84, 0.72) if rng.random() < 0.35 else _colour(rng, kind) * rng.uniform(0.5, 1.1)
+            # a wall's point at distance z lies 1 / z of the way from the vanishing point outwards
+            edge = [
+                middle + (far[top] - middle) * 5 / z + (far[bottom] - far[top]) * 5 / z * t for z in (a, b) for t in (low, high)
+            ]
+            put(np.array([edge[0], edge[1], edge[3], edge[2]]), colour)
+    for t in np.linspace(-1.5, 2.5, 13):  # joints of the floor
+        end = near[3] + t * (near[2] - near[3])
+        line = np.round(np.clip([far[3] + np.clip(t, 0, 1) * (far[2] - far[3]), end], -8192, 8192) * 16).astype(np.int32)
+        cv2.polylines(picture, [line], False, _tuple(np.array(floor) * 0.72), 1, cv2.LINE_AA, 4)
+    away = np.abs(np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1) - middle) / half
+    return picture, (1 / np.maximum(away.max(-1), 1)).astype(np.float32)
+
+
+def _tuple(colour):
+    return tuple(float(v) for v in np.clip(colour, 0, 1))
+
+
 def _place(rng, kind, height, width):
     if kind == "sky":
         picture = _ramp(rng, height, width, (0.35, 0.55, 0.82), (0.80, 0.86, 0.92))
@@ -152,7 +192,12 @@ def render_background(scene, rng, height, width, photos=()):
         photos: one (h, w, 3) picture for each poster of the scene. Their faces are never obfuscated: they are not the subject's.
     """
     place = scene["background"]
-    picture = np.ascontiguousarray(np.clip(_place(rng, place["kind"], height, width), 0, 1), np.float32)
+    depth = None
+    if place["kind"] in ("indoor", "street") and rng.random() < 0.6:
+        picture, depth = _perspective(rng, place["kind"], height, width)
+    else:
+        picture = _place(rng, place["kind"], height, width)
+    picture = np.ascontiguousarray(np.clip(picture, 0, 1), np.float32)
     picture *= np.float32(place["brightness"])
     for kind in place["distractors"]:
         _distract(rng, picture, kind)
@@ -164,5 +209,9 @@ def render_background(scene, rng, height, width, photos=()):
         _hang(picture, poster, photo)
     sigma = scene["defocus"] * min(height, width)
     if sigma > 0.3:
+        sharp = picture
         picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+        if depth is not None:  # what is nearer is less out of focus
+            nearer = cv2.GaussianBlur(sharp, (0, 0), max(0.3, 0.4 * sigma), borderType=cv2.BORDER_REFLECT)
+            picture = nearer + depth[..., None] * (picture - nearer)
     return np.clip(picture, 0, 1)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from p3mlib.synthetic.canvas import fill, noise, smoothstep, spline, stroke
+from p3mlib.synthetic.limbs import FIGURES, trunk
 
 
 def _narrowing(scene):
@@ -21,15 +22,36 @@ def draw_neck(layer, view, head, scene):
 
 
 def torso(scene, rng):
-    """Outline (N, 2) of shoulders, arms and trunk in scene units; it leaves the picture at the bottom."""
+    """Outline (N, 2) in scene units and width of the shoulders: with arms, leaving the picture at the bottom, or to the hips."""
     width = (1.72 if scene["masculine"] else 1.48) * _narrowing(scene) * rng.normal(1, 0.05)
     drop, lean = rng.normal(1.62, 0.06), rng.normal(0, 0.04)
+    if scene["figure"]["framing"] in FIGURES:
+        return trunk(scene, width, lean), width
     neck = 0.42 if scene["masculine"] else 0.36
     shoulder = [(width * 0.72, drop - 0.12), (width * 0.95, drop + 0.12), (width * 1.04, drop + 0.75)]
     right = np.array([(neck, 1.22), (neck + 0.22, 1.34), *shoulder, (width * 1.10, drop + 1.9), (width * 1.16, 9.0)])
     left = right[::-1] * (-1, 1)
     middle = np.array([(-0.2, 1.32), (0.2, 1.32)])
-    return spline(np.concatenate([right, left, middle]) + (lean, 0), 5, closed=True)
+    return spline(np.concatenate([right, left, middle]) + (lean, 0), 5, closed=True), width
+
+
+def _texture(view, kind, rng):
+    """Brightness (H, W) around 1 of a cloth's surface; what is finer than three pixels fades out."""
+    x, y = view.grid()
+
+    def fine(period):
+        return np.clip(view.unit * period / 3, 0, 1)
+
+    if kind == "knit":
+        return 1 + 0.13 * fine(0.10) * np.sin(2 * np.pi * (y / 0.10 + 0.5 * np.abs(np.sin(np.pi * x / 0.10))))
+    if kind == "corduroy":
+        return 1 + 0.14 * fine(0.09) * np.sin(2 * np.pi * x / 0.09) + 0 * y
+    if kind == "denim":
+        worn = 0.10 * noise(rng, view.height, view.width, 24, 2)
+        return 1 + worn + 0.08 * fine(0.06) * np.sin(2 * np.pi * (x + y) / 0.06)
+    if kind == "leather":
+        return 0.85 + 0.45 * np.clip(noise(rng, view.height, view.width, 5, 3, (0.7, 1.4)) - 0.7, 0, 1.2)
+    return 1 + 0 * (x + y)
 
 
 def cloth_colour(view, scene, rng):
@@ -58,6 +80,7 @@ def cloth_colour(view, scene, rng):
         - 0.10 * smoothstep(np.abs(x), 0.9, 1.9)
         + 0 * y
     )
+    lit = lit * _texture(view, outfit["texture"], rng)
     return np.clip(colour * lit[..., None], 0, 1).astype(np.float32)
 
 
@@ -71,7 +94,7 @@ def draw_collar(layer, view, scene):
     def put(points, colour):
         fill(layer, view, np.array(points) * (narrow, 1) + (turn, 0), colour)
 
-    for side in (-1, 1):  # the arms
+    for side in (-1, 1) if scene["figure"]["framing"] == "head" else ():  # the arms
         crease = np.array([(1.02, 2.25), (0.98, 2.9), (1.0, 4.0)]) * (side * (1.1 if scene["masculine"] else 0.98) * narrow, 1)
         stroke(layer, view, spline(crease, 4), rgb * 0.62, 0.03)
     neck = 0.46 if scene["masculine"] else 0.40

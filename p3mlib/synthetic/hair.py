@@ -5,6 +5,7 @@ import numpy as np
 
 from p3mlib.synthetic.canvas import fill, rgba, smoothstep, spline
 from p3mlib.synthetic.face import light
+from p3mlib.synthetic.head import directions
 
 # Thickness of the volume over the scalp, length of the curtain below the head's middle, curl, flyaway strands.
 STYLES = {
@@ -175,3 +176,17 @@ class Hair:
             for _ in range(110):
                 end = root + (-np.sin(yaw) * 0.45 + self.rng.normal(0, 0.13), self.rng.uniform(1.0, 1.6))
                 self._strand(layer, view, root + self.rng.normal(0, 0.05, 2), end, self.rng.uniform(0.55, 1.2), 1.0, 0.03)
+
+    def draw_beard(self, layer, view):
+        """Draw the strands of a short or full beard that leave chin and jaw, premultiplied."""
+        longest = {"short": 0.07, "full": 0.20}.get(self.scene["beard"], 0)
+        if not longest or self.facing_away:
+            return
+        azimuth = np.radians(np.linspace(-62, 62, 61))
+        elevation = np.radians(60) * np.cos(np.pi / 2 * azimuth / np.radians(83)) ** 0.55
+        d = directions(azimuth, elevation)
+        jaw = self.head.to_camera(d * self.head.radius_at(d)[:, None] * 0.97)[:, :2]
+        for _ in range(int(900 * longest)):
+            root = jaw[self.rng.integers(len(jaw))] + self.rng.normal(0, 0.02, 2)
+            end = root + longest * self.rng.uniform(0.4, 1.2) * np.array([0.35 * np.sign(root[0]), 1.0])
+            self._strand(layer, view, root - (0, 0.06), end, self.rng.uniform(0.7, 1.3), 0.8)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from p3mlib.matte import composite
-from p3mlib.synthetic import background, body, face
+from p3mlib.synthetic import background, body, face, light, limbs
 from p3mlib.synthetic.canvas import Stack, View, fill, reduce_layer, smoothstep
 from p3mlib.synthetic.hair import Hair
 from p3mlib.synthetic.head import Head
@@ -61,8 +61,10 @@ def render_portrait(seed, size=(256, 256), distribution="P3M"):
     head = Head(scene, rng[_HEAD])
     stack = Stack(height, width)
     _paint_person(stack, view, head, scene, rng)
+    place = background.render_background(scene, rng[_BACKGROUND], height, width, _photos(scene, min(size)))
+    stack.colour = light.rim_light(stack.colour, stack.coverage, place, scene, view)
     alpha, fg = _finish(stack, scene)
-    bg = background.render_background(scene, rng[_BACKGROUND], height, width, _photos(scene, min(size)))
+    bg = light.lit_place(place, alpha, scene, view)
     visible = scene["pose"] != "back"
     points = face.landmarks(head, view) if visible else None
     attributes = {**scene, "face_width": round(float(np.ptp(points[:17, 0])), 2) if visible else None}
@@ -85,13 +87,21 @@ def _view(scene, height, width):
 
 
 def _paint_person(stack, view, head, scene, rng):
-    """Back to front: curtain of hair, body, neck, head, features, hair, knot, strands."""
+    """Back to front: curtain of hair, legs, neck, body, arms, head, features, hair, knot, strands, hands at the head."""
     hair = Hair(scene, head, rng[_HAIR])
     away = scene["pose"] == "back"
     if not away:
         _paint(stack, view, "hair", hair.draw_curtain, hair.draw_knot)
+    outline, width = body.torso(scene, rng[_BODY])
+    cloth = body.cloth_colour(view, scene, rng[_BODY])
+    if scene["figure"]["framing"] in limbs.FIGURES:
+        _paint_legs(stack, view, scene, width)
     _paint_neck(stack, view, head, scene)
-    _paint_clothes(stack, view, scene, rng[_BODY])
+    _paint_clothes(stack, view, scene, outline, cloth)
+    gestures = list(zip((scene["figure"]["side"], -scene["figure"]["side"]), scene["figure"]["gestures"], strict=False))
+    low = [(side, kind) for side, kind in gestures if kind in ("down", "hip", "crossed")]
+    for side, kind in low:
+        _paint_arm(stack, view, head, scene, width, cloth, side, kind)
     _paint_head(stack, view, head, scene, rng[_SKIN])
     if scene["hat"] == "none" or hair.length:
         _paint_cap(stack, view, hair)
@@ -99,8 +109,11 @@ def _paint_person(stack, view, head, scene, rng):
         _paint_hat(stack, view, head, scene)
     _paint(stack, view, "hair", *((hair.draw_curtain, hair.draw_knot) if away else (hair.draw_locks,)))
     outside = cv2.dilate((stack.coverage < 0.5).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    outline = stack.parts.get("hair", False) & outside
-    _paint(stack, view, "hair", lambda layer, v: hair.draw_flyaways(layer, v, outline))
+    edge = stack.parts.get("hair", False) & outside
+    _paint(stack, view, "hair", lambda layer, v: hair.draw_flyaways(layer, v, edge), hair.draw_beard)
+    for side, kind in gestures:
+        if (side, kind) not in low:
+            _paint_arm(stack, view, head, scene, width, cloth, side, kind)
 
 
 def _paint(stack, view, part, *draws):
@@ -126,11 +139,38 @@ def _paint_neck(stack, view, head, scene):
     stack.over(colour * coverage[..., None], coverage, "neck")
 
 
-def _paint_clothes(stack, view, scene, rng):
+def _shape(view, outlines):
+    """Coverage (H, W) of filled outlines."""
     layer = view.layer()
-    fill(layer, view, body.torso(scene, rng), (1, 1, 1))
-    _, coverage = reduce_layer(layer, view.oversampling)
-    stack.over(body.cloth_colour(view, scene, rng) * coverage[..., None], coverage, "cloth")
+    for outline in outlines:
+        fill(layer, view, outline, (1, 1, 1))
+    return reduce_layer(layer, view.oversampling)[1]
+
+
+def _paint_solid(stack, view, colour, coverage, part):
+    """A rounded shape of a colour (3,) or (H, W, 3)."""
+    stack.over(light.rounded(colour * coverage[..., None], coverage, view), coverage, part)
+
+
+def _paint_legs(stack, view, scene, width):
+    cloth, bare, shoes = limbs.legs(scene, width)
+    skin, lower = (np.float32(rgb) for rgb in (scene["skin"]["rgb"], scene["figure"]["lower_rgb"]))
+    for outlines, colour, part in ((shoes, lower * 0.4, "cloth"), (bare, skin * 0.9, None), (cloth, lower, "cloth")):
+        _paint_solid(stack, view, colour, _shape(view, outlines), part)
+
+
+def _paint_arm(stack, view, head, scene, width, cloth, side, kind):
+    sleeve, wrist = limbs.arm(scene, head, width, side, kind)
+    layer = view.layer()
+    limbs.draw_hand(layer, view, scene, wrist, side, kind)
+    drawn, coverage = reduce_layer(layer, view.oversampling)
+    stack.over(light.rounded(drawn, coverage, view, 0.05), coverage)
+    _paint_solid(stack, view, cloth * 0.94, _shape(view, sleeve), "cloth")
+
+
+def _paint_clothes(stack, view, scene, outline, cloth):
+    coverage = _shape(view, [outline])
+    stack.over(cloth * coverage[..., None], coverage, "cloth")
     layer = view.layer()
     body.draw_collar(layer, view, scene)
     drawn, coverage = reduce_layer(layer, view.oversampling)
@@ -228,12 +268,14 @@ def _finish(stack, scene):
     """Alpha and straight foreground colour of the stack; colour is continued smoothly where there is no subject."""
     alpha, colour = stack.coverage, stack.colour
     side = min(alpha.shape)
-    sigma = scene["subject_blur"] * side
+    known, sigma = np.dstack([colour, alpha]), scene["subject_blur"] * side
     if sigma > 0.25:
-        both = cv2.GaussianBlur(np.dstack([colour, alpha]), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-        colour, alpha = both[..., :3], both[..., 3]
+        known = cv2.GaussianBlur(known, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    length, angle = scene["movement"]
+    if length * side > 0.7:
+        known = cv2.filter2D(known, -1, light.motion_kernel(length * side, angle), borderType=cv2.BORDER_REPLICATE)
+    alpha = known[..., 3]
     alpha = np.where(alpha < 1 / 255, 0, np.where(alpha > 1 - 1 / 510, 1, alpha)).astype(np.float32)
-    known = np.dstack([colour, stack.coverage if sigma <= 0.25 else both[..., 3]])
     spread = known.copy()
     for radius in (0.02, 0.08, 0.3):
         wide = cv2.blur(known, (2 * int(radius * side) + 1,) * 2, borderType=cv2.BORDER_REPLICATE)
@@ -245,9 +287,9 @@ def _finish(stack, scene):
 
 
 def photograph(portrait, seed):
-    """The portrait as its camera sees it: tone, colour temperature, vignetting, motion, shot and read noise.
+    """The portrait as its camera sees it: tone, white balance, vignetting, motion, shot and read noise, JPEG.
 
-    Noise is that of a 512 px picture; a smaller one has less, as a photograph has once it is shrunk.
+    Noise and compression are those of a 512 px picture; a smaller one has less, as a photograph has once it is shrunk.
 
     Args:
         portrait: Portrait. seed: of the noise.
@@ -267,4 +309,8 @@ def photograph(portrait, seed):
     picture = picture * np.float32([1 + camera["temperature"], 1, 1 - camera["temperature"]])
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
     sigma = min(1, min(height, width) / 512) * np.sqrt(camera["noise_sigma"] ** 2 + camera["shot"] ** 2 * np.clip(picture, 0, 1))
-    return np.clip(picture + sigma * noise, 0, 1).astype(np.float32)
+    seen = np.clip(picture + sigma * noise, 0, 1)
+    quality = round(100 - (100 - camera["jpeg"]) * min(1, min(height, width) / 512))
+    pixels = np.rint(seen[..., ::-1] * 255).astype(np.uint8)
+    _, packed = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from p3mlib.synthetic.light import NEAR_WALLS
 from p3mlib.synthetic.palette import CLOTH, HAIR, IRIS, SKIN
 
 DISTRIBUTIONS = ("P3M", "NP", "RWP", "CelebA")
@@ -80,6 +81,15 @@ BACKGROUNDS = {
     "CelebA": {"studio": 2.5, "bokeh": 3.5, "wall": 1.5, "foliage": 1, "indoor": 1.5, "street": 1, "sky": 0.8, "wood": 0.6},
 }
 DISTRACTED = {"P3M": 0.6, "NP": 0.5, "RWP": 0.8, "CelebA": 0.4}
+FRAMINGS = {  # head and shoulders, to the hips, standing
+    "P3M": {"head": 0.77, "half": 0.18, "full": 0.05},
+    "NP": {"head": 0.69, "half": 0.23, "full": 0.08},
+    "RWP": {"head": 0.64, "half": 0.26, "full": 0.10},
+    "CelebA": {"head": 1.0},
+}
+HANDS = {"P3M": 0.18, "NP": 0.22, "RWP": 0.22, "CelebA": 0.0}  # share of head-and-shoulders portraits with a hand
+TEXTURES = {"plain": 4, "knit": 1.5, "denim": 1.2, "leather": 0.8, "corduroy": 0.8}
+MOVING = {"P3M": 0.12, "NP": 0.12, "RWP": 0.25, "CelebA": 0.03}  # share of people who move during the exposure
 POSTERS = {"P3M": 0.1, "NP": 0.1, "RWP": 0.1, "CelebA": 0.0}  # share of places with portraits on the wall
 
 
@@ -181,12 +191,36 @@ def _sample_outfit(rng, distribution):
     return {
         "garment": garment,
         "pattern": pattern,
+        "texture": _pick(rng, TEXTURES),
         "colour": first,
         "rgb": _tint(rng, CLOTH[first], 0.08),
         "second": _tint(rng, CLOTH[second], 0.08),
         "inner": _tint(rng, CLOTH[inner], 0.08),
         "scarf": bool(distribution != "CelebA" and rng.random() < 0.08),
     }
+
+
+def _sample_figure(rng, distribution, pose):
+    """How much of the person is seen and what the hands do; wide framings come with their own scale and centre."""
+    framing = _pick(rng, FRAMINGS[distribution])
+    near = ("hair", "phone", "wave") if pose == "back" else ("chin", "cheek", "hair", "phone", "wave", "cup")
+    if framing == "head":
+        gestures = [_pick(rng, near)] if rng.random() < HANDS[distribution] else []
+    else:
+        first = _pick(rng, {"down": 3, "hip": 1.2, "crossed": 1.2, **dict.fromkeys(near, 0.4)})
+        gestures = [first, "crossed" if first == "crossed" else _pick(rng, {"down": 3, "hip": 1})]
+    figure = {
+        "framing": framing,
+        "gestures": gestures,
+        "side": int(rng.choice((-1, 1))),
+        "lower": _pick(rng, {"trousers": 3, "skirt": 1}),
+        "lower_rgb": _tint(rng, CLOTH[_pick(rng, ("navy", "black", "denim", "charcoal", "beige", "camel", "white"))], 0.08),
+        "stance": round(float(rng.uniform(0, 0.5)), 3),
+    }
+    scale = rng.uniform(0.100, 0.145) if framing == "half" else rng.uniform(0.052, 0.060)
+    top = 0.05 + scale * rng.uniform(1.25, 1.55)
+    wide = {} if framing == "head" else {"scale": round(float(scale), 4), "top": round(float(top), 4)}
+    return figure, wide
 
 
 def _sample_poster(rng):
@@ -213,6 +247,9 @@ def _sample_surroundings(rng, distribution):
         },
         "defocus": round(float(rng.uniform(*blur)) * (0.3 if posters else 1.0), 4),  # a wall is near
         "subject_blur": round(float(max(0, rng.normal(0.0005, 0.0015 if distribution != "RWP" else 0.003))), 5),
+        "movement": [round(float(rng.uniform(0.006, 0.02)), 4), round(float(rng.uniform(0, 180)), 1)]
+        if rng.random() < MOVING[distribution]
+        else [0.0, 0.0],
         "motion": round(float(rng.uniform(0.004, 0.012)), 4) if distribution == "RWP" and rng.random() < 0.2 else 0.0,
         "lighting": {
             "azimuth": round(float(rng.normal(0, 28 + 25 * hard)), 1),
@@ -234,6 +271,7 @@ def _sample_camera(rng, distribution):
         "contrast": round(float(rng.uniform(0.72, 0.95) if rwp else rng.uniform(0.95, 1.08)), 3),
         "gamma": round(float(np.exp(rng.normal(0, 0.14 if rwp else 0.06))), 3),
         "temperature": round(float(rng.normal(0.0, 0.06 if rwp else 0.015)), 4),
+        "jpeg": int(rng.integers(*((60, 90) if rwp else (78, 98)))),
     }
 
 
@@ -245,8 +283,9 @@ def sample_scene(seed, distribution="P3M"):
         distribution: one of `DISTRIBUTIONS`.
     Returns:
         dict with pose ("frontal" includes three-quarter views), yaw / pitch / roll in degrees, scale (half a head's height
-        over the image side), centre (x, y over the sides), skin, hair, clothes, background, defocus (blur sigma over the
-        side), lighting, camera and further attributes.
+        over the image side), centre (x, y over the sides), skin, hair, clothes, figure (framing and what the hands do),
+        background, defocus (blur sigma over the side), movement (length over the side and direction in degrees of the
+        subject's motion blur), lighting, shadow, camera and further attributes.
     Raises:
         ValueError: an unknown distribution or a bad seed.
     """
@@ -256,4 +295,10 @@ def sample_scene(seed, distribution="P3M"):
     scene["clothes"] = _sample_outfit(rng, distribution)
     scene |= _sample_surroundings(rng, distribution)
     scene["camera"] = _sample_camera(rng, distribution)
+    scene["figure"], wide = _sample_figure(rng, distribution, scene["pose"])
+    if wide:
+        scene |= {"scale": wide["scale"], "centre": [scene["centre"][0], wide["top"]]}
+    cast = scene["background"]["kind"] in NEAR_WALLS and rng.random() < 0.6
+    depth = [round(float(rng.uniform(*span)), 3) for span in ((0.2, 0.5), (0.3, 1.2))]
+    scene["shadow"] = {"strength": depth[0] if cast else 0.0, "distance": depth[1]}
     return scene
