@@ -17,7 +17,7 @@ from p3mlib.faces import Face, embedding, identity_distance
 from p3mlib.synthetic.portrait import photograph, render_portrait
 
 SETTINGS = [("blur", s) for s in (0.02, 0.05, 0.1, 0.2, 0.3)] + [("mosaic", s) for s in (1 / 16, 1 / 8, 1 / 4)] + [("mask", None)]
-SIZES = {"smoke": (24, 8, 10), "laptop": (128, 48, 80)}  # training faces, held-out faces, steps
+SIZES = {"smoke": (24, 8, 10), "laptop": (128, 48, 60)}  # training faces, held-out faces, steps
 SIDE = 64  # pixels of a crop; the face takes two thirds of it
 _MARGIN = 1.5
 _BATCH, _WIDTHS, _FINE, _RATE = 12, (24, 40, 64), 8, 4e-3
