@@ -98,7 +98,9 @@ def _parser():
     sub.add_argument("--profile", default="laptop")
     sub.add_argument("--save", action="store_true", help="write claims.csv, .md and .tex beside the tables")
     sub.add_argument("--json", action="store_true")
-    sub = command("notebooks", _notebooks, "execute the notebooks with papermill: tables, figures, executed copies")
+    sub = command("report", _report, "one page with all tables, figures, claims and executed notebooks of a profile")
+    sub.add_argument("--profile", default="laptop")
+    sub = command("notebooks", _notebooks, "execute the notebooks with papermill: tables, figures, executed copies, report")
     sub.add_argument("names", nargs="*", help="default: all, in order")
     sub.add_argument("--profile", default="laptop")
     sub.add_argument("--jobs", type=int, help="trainings side by side")
@@ -262,8 +264,14 @@ def _claims(arguments):
     print(f"\n{caption}")
 
 
+def _report(arguments):
+    from p3mlib import site
+
+    print(site.write_site(arguments.profile))
+
+
 def _notebooks(arguments):
-    from p3mlib import config, paths, runs
+    from p3mlib import config, paths, runs, site
     from p3mlib.__main__ import _execute  # workers find it by this name; `__main__` is not imported by them
 
     grid = config.load()
@@ -290,8 +298,9 @@ def _notebooks(arguments):
     failed = [name for name in names if failures[name]]
     for name in failed:
         print(f"{name}: {failures[name]}", file=sys.stderr)
+    page = site.write_site(arguments.profile, {name: failures[name] for name in failed})
     print(f"tables in {paths.tables(arguments.profile)}\nfigures in {paths.figures(arguments.profile)}")
-    print(f"executed notebooks in {folder}")
+    print(f"executed notebooks in {folder}\neverything on one page: {page}")
     return 1 if failed else 0
 
 

@@ -6,10 +6,12 @@ Environment variables override the defaults; a relative path counts from the pro
     P3M_RUNS     trained runs and their per-image results (default: runs/)
     P3M_ROOT     a real P3M-10k folder; without it P3M-Synth is rendered and used
     RWP_ROOT     a real RealWorldPortrait-636 folder
+    P3M_SAMPLE   real P3M-10k portraits to test on only: what was trained on P3M-Synth goes there (default: P3M_ROOT)
     CELEBA_ROOT  a real CelebAMask-HQ folder
     P3M_IMAGENET folder of ImageNet weights, one file a network: p3mnet_resnet34.safetensors, p3mnet_swin_t.pth, ...
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -31,7 +33,26 @@ def _override(variable):
 
 def real_root(dataset):
     """Path of the real data set named in the environment, or None. `dataset` is a key of REAL_ROOTS."""
-    return _override(REAL_ROOTS[dataset])
+    return None if _synthetic else _override(REAL_ROOTS[dataset])
+
+
+_synthetic = 0  # how many `synthetic_only` blocks are open
+
+
+@contextlib.contextmanager
+def synthetic_only():
+    """A block in which no real data set is known, whatever the environment names."""
+    global _synthetic
+    _synthetic += 1
+    try:
+        yield
+    finally:
+        _synthetic -= 1
+
+
+def transfer_root():
+    """Folder of real portraits for networks that were trained on P3M-Synth, or None."""
+    return _override("P3M_SAMPLE") or _override(REAL_ROOTS["P3M-10k"])
 
 
 def is_real():

@@ -320,13 +320,15 @@ def write(number, profile, frame, header, lines, caption):
     """Write `table_<number>.csv`, `.md` and `.tex` into the profile's tables folder.
 
     Args:
+        number:  of the table in the paper, or the name of one that the paper has not; it then names the files.
         frame:   tidy DataFrame for the CSV. header: column titles. lines: rows of text cells. caption: one paragraph.
     Returns:
         the Markdown text.
     """
-    folder, stem = paths.tables(profile), f"table_{number}"
+    folder, own = paths.tables(profile), isinstance(number, str)
+    stem = number if own else f"table_{number}"
     write_text(folder / f"{stem}.csv", frame.to_csv(index=False, float_format="%.6g"))
-    title = f"Table {number}. {caption}"
+    title = caption if own else f"Table {number}. {caption}"
     markdown = markdown_table(header, lines)
     write_text(folder / f"{stem}.md", f"{title}\n\n{markdown}\n")
     write_text(folder / f"{stem}.tex", latex_table(caption, header, lines))

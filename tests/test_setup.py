@@ -18,7 +18,7 @@ LAYERS = [
     {"train", "evaluate", "photos", "bench", "export", "layers", "anonymize_folder", "attack", "audit"},
     {"runs"},
     {"report", "tables", "plots", "flow", "diagrams", "encoder_diagram", "structure_diagram", "claims", "widgets"}
-    | {"copy_paste_diagram"},
+    | {"copy_paste_diagram", "statistics", "transfer", "site"},
     {"__main__"},
 ]
 

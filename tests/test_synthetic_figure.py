@@ -147,7 +147,8 @@ def test_compression_is_deterministic_and_stronger_at_a_lower_quality():
 def test_a_full_beard_has_strands_beyond_the_chin():
     def full(scene):
         plain = scene["figure"]["framing"] == "head" and not scene["figure"]["gestures"] and not scene["clothes"]["scarf"]
-        return plain and scene["beard"] == "full" and scene["pose"] == "frontal" and scene["hair"]["style"] in ("short", "buzz", "bald")
+        short = scene["hair"]["style"] in ("short", "buzz", "bald")
+        return plain and short and scene["beard"] == "full" and scene["pose"] == "frontal"
 
     seed = first("P3M", full)
     portrait = render_portrait(seed, (256, 256))
