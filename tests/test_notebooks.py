@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import reference
 from p3mlib.__main__ import main
 
 ROOT = Path(__file__).parent.parent
@@ -20,7 +21,7 @@ TAG = "nbval-check-output"
 def test_one_command_regenerates_tables_and_figures(home, capsys):
     assert main(["notebooks", "--profile", "smoke"]) == 0
     tables = sorted(p.name for p in (home / "tables" / "smoke").iterdir())
-    stems = ["claims", *(f"table_{n}" for n in (1, 10, 11, 2, 3, 4, 5, 6, 7, 8, 9))]
+    stems = ["claims", "statistics", *(f"table_{n}" for n in (1, 10, 11, 2, 3, 4, 5, 6, 7, 8, 9)), "transfer"]
     assert tables == [f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex")]
     assert not (pd.read_csv(home / "tables" / "smoke" / "claims.csv")["verdict"] == "not run").any()
     figures = home / "figures" / "smoke"
@@ -30,6 +31,20 @@ def test_one_command_regenerates_tables_and_figures(home, capsys):
         assert path.stat().st_size <= 200_000 and min(Image.open(path).size) > 200, path
     executed = sorted((home / "build" / "notebooks" / "smoke").glob("*.ipynb"))
     assert [p.name for p in executed] == sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb"))
+    pages = sorted(p.name for p in (home / "build" / "smoke").glob("*.html"))
+    assert pages == [*(p.with_suffix(".html").name for p in executed), "index.html"]
+    _same_as_committed(reference.collect(home / "tables" / "smoke"))
+
+
+def _same_as_committed(found):
+    """To six digits on the processor type of the committed numbers; elsewhere trainings drift apart by rounding."""
+    kind, expected = reference.committed()
+    assert found.index.equals(expected.index)
+    if kind == reference.processor():
+        assert [f"{v:.6g}" for v in found] == [f"{v:.6g}" for v in expected]
+    else:
+        off = (found - expected).abs() / expected.abs().clip(lower=1e-3)
+        assert (off < 0.25).all() and off.median() < 0.02, off.nlargest(5)
 
 
 def test_a_failing_notebook_is_named(home, tmp_path, monkeypatch, capsys):

@@ -1,7 +1,5 @@
 """Statistics of mattes and images on pictures whose statistics are known."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -50,8 +48,7 @@ def test_a_set_is_brought_to_one_size_and_limited():
     assert frame["transition"][0] == pytest.approx(image_statistics(half(8))["transition"], abs=3)
 
 
-def test_the_table_prints_a_dash_where_there_are_no_photographs(home, monkeypatch):
-    monkeypatch.delenv("P3M_SAMPLE", raising=False)
+def test_the_table_prints_a_dash_where_there_are_no_photographs(home):
     table = statistics_table("smoke")
     lines = [line.split("|")[1:-1] for line in table.markdown.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 1 + len(ROWS) and all(cell.strip() == "-" for line in lines[2:] for cell in line[-2:])
@@ -77,4 +74,3 @@ def test_real_portraits_are_found_by_either_variable(home, monkeypatch):
     assert paths.is_real()
     monkeypatch.setenv("P3M_SAMPLE", str(home / "few"))
     assert paths.transfer_root() == home / "few"
-    json.dumps(str(paths.transfer_root()))

@@ -45,8 +45,7 @@ def test_a_real_root_is_tested_on_and_never_trained_on(home, portraits, monkeypa
     assert record["training"]["data"].startswith("synth")
 
 
-def test_the_table_without_portraits_has_the_anchor_and_dashes(home, monkeypatch):
-    monkeypatch.delenv("P3M_SAMPLE", raising=False)
+def test_the_table_without_portraits_has_the_anchor_and_dashes(home):
     table = transfer_table(ROWS, "smoke", progress=False)
     ours, anchor = [line.split(" | ") for line in table.markdown.splitlines()[-2:]]
     assert [cell.strip(" |") for cell in ours[2:]] == ["-"] * 6
