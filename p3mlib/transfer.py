@@ -61,7 +61,7 @@ def _open(root, name, domain, limit):
     try:
         return datasets.open_dataset(name, root, domain, limit), ""
     except datasets.MissingData as error:
-        return None, str(error).splitlines()[0]
+        return None, f"{name}: {str(error).splitlines()[0]}"
 
 
 def _run(experiment):
