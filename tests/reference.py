@@ -1,4 +1,4 @@
-"""The numbers that profile smoke must give again. After a deliberate change: make paper PROFILE=smoke, python tests/reference.py."""
+"""Numbers that profile smoke must give again; after a deliberate change: make paper PROFILE=smoke, python tests/reference.py."""
 
 import platform
 from pathlib import Path

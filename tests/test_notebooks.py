@@ -8,9 +8,9 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+import reference
 from PIL import Image
 
-import reference
 from p3mlib.__main__ import main
 
 ROOT = Path(__file__).parent.parent
