@@ -148,19 +148,19 @@ class Experiment:
 
     @property
     def pretraining(self):
-        """The training on masked faces whose weights this one starts from, the same for all rows of a network; None without."""
+        """The training on blurred images whose weights this one starts from, the same for all rows of a network; None without."""
         if not self.train.pretrain:
             return None
         change = {"pretrain": 0, "epochs": self.train.pretrain}
         row = dataclasses.replace(
             self.row,
-            train="Mask",
+            train="B",
             copy_paste="none",
             layer=0,
             lr=self.row.lr * self.train.pretrain_lr,
             training={**self.row.training, **change},
         )
-        return dataclasses.replace(self, name=f"{self.row.model}_masked", row=row, seed=0)
+        return dataclasses.replace(self, name=f"{self.row.model}_base", row=row, seed=0)
 
     def training(self, data):
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""

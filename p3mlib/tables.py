@@ -257,7 +257,7 @@ def _protocols(number, what, results, references, profile):
 
 def _epochs(train):
     count = f"{train.epochs} epoch{'s' if train.epochs > 1 else ''}"
-    return f"{count} after {train.pretrain} on masked faces that all rows of a network share" if train.pretrain else count
+    return f"{count} after {train.pretrain} on blurred images that all rows of a network share" if train.pretrain else count
 
 
 def _training_sentence(grid, rows, profile):
@@ -267,11 +267,11 @@ def _training_sentence(grid, rows, profile):
         widths.setdefault(experiment.train.width, []).append(experiment.row.method)
         seeds.setdefault(experiment.row.method, set()).add(experiment.seed)
     usual = max(widths, key=lambda width: len(widths[width]))
-    others = [f"{', '.join(dict.fromkeys(widths[w]))} {w:g}" for w in sorted(widths) if w != usual]
+    others = "; ".join(f"{', '.join(dict.fromkeys(widths[w]))} {w:g}" for w in sorted(widths) if w != usual)
     counted = {tuple(sorted(found)) for found in seeds.values()}
     scale = grid.profile(profile)
     return (
-        f"Trained at width {usual:g}{f' ({chr(59).join(others)})' if others else ''}, {_epochs(scale.train)}, "
+        f"Trained at width {usual:g}{f' ({others})' if others else ''}, {_epochs(scale.train)}, "
         f"seeds {' or '.join(', '.join(map(str, c)) for c in sorted(counted))}. Tested with {scale.test}; what has a "
         "size rule of its own follows that."
     )

@@ -159,9 +159,9 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
         the trained network, on its device, in eval mode.
     Raises:
         ValueError: fewer images than one batch. RuntimeError: the loss is not finite.
-        io.PrivateFile: a row that trains on blurred or masked images (PPT) would read a picture in an `original_image` folder.
+        io.PrivateFile: a row that trains on blurred images (PPT) would read a picture in an `original_image` folder.
     """
-    private = experiment.row.train in ("B", "Mask")
+    private = experiment.row.train == "B"
     with forbid("original_image") if private else contextlib.nullcontext():
         return _fit(experiment, portraits, folder, progress, position, faces, pretrained)
 

@@ -114,16 +114,16 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(row, home
     assert logs[0] == logs[1] and len(logs[0].splitlines()) == 8 + 1
 
 
-def test_rows_of_a_network_start_from_one_pretraining_on_masked_faces(home, monkeypatch):
+def test_rows_of_a_network_start_from_one_pretraining_on_blurred_images(home, monkeypatch):
     rows = [experiment(name, pretrain=3, epochs=1) for name in ("p3mnet_r34", "p3mnet_r34_n")]
     another = experiment("tfi", pretrain=3, epochs=1)
     before = rows[0].pretraining
     assert before.run_id("d") == rows[1].pretraining.run_id("d") == replace(rows[0], seed=1).pretraining.run_id("d")
     assert another.pretraining.run_id("d") != before.run_id("d") and before.pretraining is None
-    assert before.train.epochs == 3 and before.row.train == "Mask" and before.train.lr == rows[0].train.lr
+    assert before.train.epochs == 3 and before.row.train == "B" and before.row.copy_paste == "none" and before.train.lr == rows[0].train.lr
 
     trained = runs.fill(rows, {row.name: [] for row in rows}, jobs=2, progress=False)
-    (folder,) = home.rglob("p3mnet_resnet34_masked-s0-*/run.json")
+    (folder,) = home.rglob("p3mnet_resnet34_base-s0-*/run.json")
     base = runs.Run(folder.parent)
     assert base.record["read"] == sorted(base.record["read"]) and "train/original_image" not in base.record["read"]
     for run, row in zip(trained, rows, strict=True):
@@ -131,7 +131,7 @@ def test_rows_of_a_network_start_from_one_pretraining_on_masked_faces(home, monk
         assert ("train/original_image" in run.record["read"]) == (row.row.train == "N")
         assert list(run.training_log()["epoch"]) == [0, 1, 2, 3]
     still = runs.get(experiment(pretrain=3, epochs=1, lr=1e-12), [], progress=False).load().state_dict()
-    (other,) = [p.parent for p in home.rglob("p3mnet_resnet34_masked-s0-*/run.json") if p != folder]
+    (other,) = [p.parent for p in home.rglob("p3mnet_resnet34_base-s0-*/run.json") if p != folder]
     start = runs.Run(other).load().state_dict()
     same = [key for key in start if "running" not in key and "num_batches" not in key]
     assert all(torch.allclose(still[key], start[key], atol=1e-9) for key in same), "it starts where the pretraining ended"

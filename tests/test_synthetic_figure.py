@@ -1,4 +1,4 @@
-"""What version 5 of P3M-Synth added: hands, framings, cloth, depth, shared light, shadows, movement, compression."""
+"""What versions 5 and 6 of P3M-Synth added: hands, framings, cloth, depth, shared light, shadows, movement, busier places."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from p3mlib.synthetic import light, limbs
-from p3mlib.synthetic.background import _perspective
+from p3mlib.synthetic.background import _clutter, _perspective, render_background
 from p3mlib.synthetic.body import _texture
 from p3mlib.synthetic.canvas import View
 from p3mlib.synthetic.portrait import photograph, render_portrait
@@ -155,3 +155,25 @@ def test_a_full_beard_has_strands_beyond_the_chin():
     below = portrait.landmarks[8].round().astype(int) + (0, 4)
     patch = portrait.parts["hair"][below[1] - 3 : below[1] + 4, below[0] - 12 : below[0] + 13]
     assert patch.mean() > 0.1
+
+
+def test_clutter_and_grain_make_a_place_busier_and_none_of_them_leaves_it():
+    def edges(**changes):
+        scene = sample_scene(3, "P3M")
+        scene |= {"defocus": 0.0, "background": {**scene["background"], "kind": "wall", "posters": [], "distractors": [], **changes}}
+        grey = render_background(scene, np.random.default_rng(0), 96, 96).mean(-1)
+        return np.hypot(*np.gradient(grey)).mean()
+
+    plain = edges(grain=0.0, clutter=0)
+    assert edges(grain=0.12, clutter=0) > 1.2 * plain and edges(grain=0.0, clutter=120) > 1.2 * plain
+    picture = np.full((40, 30, 3), 0.4, np.float32)
+    _clutter(np.random.default_rng(0), picture, 0)
+    assert (picture == np.float32(0.4)).all()
+
+
+def test_places_differ_in_how_busy_they_are_as_documented():
+    places = [sample_scene(seed, "P3M")["background"] for seed in range(600)]
+    cluttered = {kind: np.mean([p["clutter"] > 0 for p in places if p["kind"] == kind]) for kind in ("studio", "wall", "street")}
+    assert cluttered["studio"] == 0 and cluttered["wall"] == pytest.approx(0.3, abs=0.12)
+    assert cluttered["street"] == pytest.approx(0.8, abs=0.12)
+    assert np.mean([p["match"] != "none" for p in places]) == pytest.approx(0.2, abs=0.06)

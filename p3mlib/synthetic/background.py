@@ -171,6 +171,22 @@ def _distract(rng, picture, kind):
             panel[:] = np.float32((0.62, 0.44, 0.30)) * (1 + 0.2 * grain)
 
 
+def _clutter(rng, picture, count):
+    """Many small things: leaves, books, pebbles, wires; each darker or lighter than what is behind it."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    for _ in range(count):
+        x, y = (int(v) for v in rng.uniform(0, (width, height)))
+        axes = tuple(max(1, int(v)) for v in np.exp(rng.normal(np.log(0.025), 0.6, 2)) * side)
+        colour = np.clip(picture[y, x] * np.exp(rng.normal(0, 0.45)) + rng.normal(0, 0.06, 3), 0.02, 0.98)
+        turn = rng.uniform(0, 180)
+        if rng.random() < 0.5:
+            cv2.ellipse(picture, (x, y), axes, turn, 0, 360, _tuple(colour), -1, cv2.LINE_AA)
+        else:
+            corners = cv2.boxPoints(((x, y), tuple(2.0 * a for a in axes), turn))
+            cv2.fillConvexPoly(picture, np.round(corners * 16).astype(np.int32), _tuple(colour), cv2.LINE_AA, 4)
+
+
 def _hang(picture, poster, photo):
     """Paste a photo (h, w, 3) with a light frame where the poster hangs."""
     height, width = picture.shape[:2]
@@ -198,7 +214,8 @@ def render_background(scene, rng, height, width, photos=()):
     else:
         picture = _place(rng, place["kind"], height, width)
     picture = np.ascontiguousarray(np.clip(picture, 0, 1), np.float32)
-    picture *= np.float32(place["brightness"])
+    _clutter(rng, picture, place["clutter"])
+    picture *= np.float32(place["brightness"]) * (1 + place["grain"] * noise(rng, height, width, 10, 5)[..., None])
     for kind in place["distractors"]:
         _distract(rng, picture, kind)
     wanted = {"clothes": scene["clothes"]["rgb"], "hair": scene["hair"]["rgb"], "skin": scene["skin"]["rgb"]}.get(place["match"])

@@ -234,8 +234,8 @@ def _sample_surroundings(rng, distribution):
     kinds = ("skin blobs", "skin spheres", "strands", "people", "wood panel")
     wanted = rng.random() < DISTRACTED[distribution]
     distractors = [k for k in kinds if wanted and rng.random() < 0.4]
-    blur = {"P3M": (0.004, 0.030), "NP": (0.004, 0.024), "RWP": (0.0, 0.014), "CelebA": (0.008, 0.035)}[distribution]
-    match = _pick(rng, {"none": 6, "clothes": 1.2, "hair": 1.4, "skin": 0.8})
+    blur = {"P3M": (0.0, 0.022), "NP": (0.0, 0.018), "RWP": (0.0, 0.010), "CelebA": (0.004, 0.03)}[distribution]
+    match = _pick(rng, {"none": 12, "clothes": 1.0, "hair": 1.2, "skin": 0.7})
     posters = [_sample_poster(rng)] if rng.random() < POSTERS[distribution] else []
     return {
         "background": {
@@ -300,5 +300,10 @@ def sample_scene(seed, distribution="P3M"):
         scene |= {"scale": wide["scale"], "centre": [scene["centre"][0], wide["top"]]}
     cast = scene["background"]["kind"] in NEAR_WALLS and rng.random() < 0.6
     depth = [round(float(rng.uniform(*span)), 3) for span in ((0.2, 0.5), (0.3, 1.2))]
+    busy = {"studio": 0.0, "sky": 0.1, "bokeh": 0.2, "wall": 0.3, "wood": 0.3}.get(scene["background"]["kind"], 0.8)
+    scene["background"] |= {
+        "grain": round(float(abs(rng.normal(0, 0.03 + 0.09 * busy))), 4),
+        "clutter": int(rng.integers(20, 160)) if rng.random() < busy else 0,
+    }
     scene["shadow"] = {"strength": depth[0] if cast else 0.0, "distance": depth[1]}
     return scene
