@@ -12,7 +12,7 @@ from importlib import resources
 import yaml
 
 COPY_PASTE = {"none": "", "icp": "ICP", "fcp": "FCP", "matched": "matched CP"}  # as the tables print them
-SCHEDULES = ("constant", "cosine", "step", "poly", "triangle")  # see `train.learning_rate`
+SCHEDULES = ("constant", "stable", "cosine", "step", "poly", "triangle")  # see `train.learning_rate`
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class TrainConfig:
     width: float
     init: str
     pretrain: int
-    pretrain_lr: float
     crop_sides: tuple[int, ...]
     size: int
     epochs: int
@@ -148,16 +147,18 @@ class Experiment:
 
     @property
     def pretraining(self):
-        """The training on blurred images whose weights this one starts from, the same for all rows of a network; None without."""
+        """The training on blurred images whose weights this one starts from, the same for all rows of a network; None without.
+
+        Its learning rate stays up ("stable"): it falls in the rows' own epochs, on their own images, which so decide.
+        """
         if not self.train.pretrain:
             return None
-        change = {"pretrain": 0, "epochs": self.train.pretrain}
+        change = {"pretrain": 0, "epochs": self.train.pretrain, "schedule": "stable"}
         row = dataclasses.replace(
             self.row,
             train="B",
             copy_paste="none",
             layer=0,
-            lr=self.row.lr * self.train.pretrain_lr,
             training={**self.row.training, **change},
         )
         return dataclasses.replace(self, name=f"{self.row.model}_base", row=row, seed=0)

@@ -180,9 +180,8 @@ def table_7(profile, progress=True):
     lines = _lines([*report.REFERENCES, *switches], lambda m: switches.get(m, [""] * 3), columns, summary, _paper_lookup(frame))
     notes = _notes(results)
     caption = _caption(
-        "Ablation of the integration modules; whole image,",
-        f"mean over seeds {', '.join(map(str, scale.seeds))} [95% interval over images].",
-        f"Params (M) at width 1; trained at width {scale.train.width:g}, {_epochs(scale.train)}. Tested with {scale.test}.",
+        "Ablation of the integration modules; whole image, mean over seeds [95% interval over images]; Params (M) at width 1.",
+        _training_sentence(grid, table.rows, profile),
         _data_sentence(profile),
         _size_sentence(scaled),
         "The first two rows are references that never look at the image.",
@@ -255,23 +254,30 @@ def _protocols(number, what, results, references, profile):
     return Printed(frame, report.write(number, profile, frame, header, lines, caption), summary, notes)
 
 
-def _epochs(train):
-    count = f"{train.epochs} epoch{'s' if train.epochs > 1 else ''}"
-    return f"{count} after {train.pretrain} on blurred images that all rows of a network share" if train.pretrain else count
+def _usual(values):
+    """Text of the commonest of `values` (method -> text), with the methods that differ in brackets."""
+    usual = max(values.values(), key=list(values.values()).count)
+    others = {}
+    for method, text in values.items():
+        others.setdefault(text, []).append(method)
+    listed = "; ".join(f"{', '.join(names)} {text}" for text, names in others.items() if text != usual)
+    return f"{usual} ({listed})" if listed else usual
 
 
 def _training_sentence(grid, rows, profile):
     """Widths, epochs and seeds of a table's trainings, and how their networks are tested."""
-    widths, seeds = {}, {}
+    trainings = {e.row.method: e.train for e in grid.experiments(rows, profile)}
+    widths = _usual({method: f"{train.width:g}" for method, train in trainings.items()})
+    shared = {method: str(train.pretrain) for method, train in trainings.items()}
+    epochs = _usual({method: str(train.epochs) for method, train in trainings.items()})
+    before = f" after {_usual(shared)} on blurred images that all rows of a network share" if set(shared.values()) != {"0"} else ""
+    seeds = {}
     for experiment in (e for row in rows for e in grid.experiments([row], profile)):
-        widths.setdefault(experiment.train.width, []).append(experiment.row.method)
         seeds.setdefault(experiment.row.method, set()).add(experiment.seed)
-    usual = max(widths, key=lambda width: len(widths[width]))
-    others = "; ".join(f"{', '.join(dict.fromkeys(widths[w]))} {w:g}" for w in sorted(widths) if w != usual)
     counted = {tuple(sorted(found)) for found in seeds.values()}
     scale = grid.profile(profile)
     return (
-        f"Trained at width {usual:g}{f' ({others})' if others else ''}, {_epochs(scale.train)}, "
+        f"Trained at width {widths}, epochs: {epochs}{before}, "
         f"seeds {' or '.join(', '.join(map(str, c)) for c in sorted(counted))}. Tested with {scale.test}; what has a "
         "size rule of its own follows that."
     )

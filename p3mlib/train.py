@@ -63,13 +63,14 @@ class TrainingViews(Dataset):
 def learning_rate(config, done):
     """Learning rate after the fraction `done` of the steps of a stage.
 
-    constant; cosine to zero after 5% linear warm-up; step: a tenth after every quarter; poly: (1 - done)^0.9; triangle: between
+    constant; stable: constant after 5% linear warm-up; cosine to zero after 5% linear warm-up; step: a tenth after every quarter; poly: (1 - done)^0.9; triangle: between
     a third of the rate and the rate, up and down five times.
     """
     if config.schedule == "cosine":
         return config.lr * min(1.0, (done + 1e-3) / 0.05) * 0.5 * (1 + math.cos(math.pi * done))
     factor = {
         "constant": 1.0,
+        "stable": min(1.0, (done + 1e-3) / 0.05),
         "step": 0.1 ** int(4 * done),
         "poly": (1 - done) ** 0.9,
         "triangle": 1 / 3 + 2 / 3 * (1 - abs(1 - 10 * done % 2)),
