@@ -162,7 +162,7 @@ def _beside_paper(frame):
     printed, known = paper_values(), {}
     for key, value, note in zip(_keys(printed), printed["value"], printed["note"], strict=True):
         known.setdefault(key, (value, note))
-    found = [known.get(key, ("", "")) for key in _keys(frame.fillna("").astype(str))]
+    found = [known.get(key, ("", "")) for key in _keys(frame.astype(object).fillna("").astype(str))]
     frame["paper"] = [value for value, _ in found]
     ours = frame["note"].fillna("").astype(str)
     frame["note"] = [note or (f"paper: {theirs}" if theirs else "") for note, (_, theirs) in zip(ours, found, strict=True)]

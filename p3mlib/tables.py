@@ -161,7 +161,7 @@ def _masks_sentence(profile):
 def table_7(profile, progress=True):
     """Table 7: BASIC and what TFI, sBFI and dBFI add, with two reference rows that never look at the image."""
     grid = config.load()
-    table, scale = grid.tables[7], grid.profile(profile)
+    table = grid.tables[7]
     results = report.trained_results(7, profile, progress)
     references = report.reference_results(7, profile, progress)
     rows = [grid.rows[name] for name in table.rows]

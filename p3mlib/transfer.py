@@ -2,10 +2,11 @@
 
 from importlib import resources
 
+import numpy as np
 import pandas as pd
 
 from p3mlib import config, datasets, paths, report, runs
-from p3mlib.evaluate import evaluate, predict
+from p3mlib.evaluate import evaluate, predict, resize, shrink
 from p3mlib.matte import regions
 from p3mlib.metrics import mad, mse, sad
 from p3mlib.tables import Printed
@@ -23,7 +24,8 @@ def transfer_errors(pred, sample):
 def transfer(rows, profile, root, limit=100, progress=True):
     """Errors on real portraits of networks that were trained on P3M-Synth, seed by seed; none of the images is trained on.
 
-    An image goes through the network at the size of the profile's own images, and is scored at its full size.
+    An image goes through the network at the size of the profile's own images, whatever size rule the network has, and is scored
+    at its full size.
 
     Args:
         rows: names of rows. profile: name. root: a real P3M-10k folder, or None. limit: images of each set.
@@ -77,9 +79,10 @@ def _score(run, scale, portraits, progress):
     model, longest = run.load(), max(scale.data.size)
 
     def predictor(sample):
-        ratio = longest / max(sample["alpha"].shape)
-        how = {"ratio": ratio, "resizing": "modern", "side": scale.train.size}
-        return predict(model, sample["image"], **how, trimap=sample["trimap"])
+        small, trimap = shrink(sample, longest), sample["trimap"]
+        alpha = predict(model, small["image"], ratio=1.0, resizing="modern", side=scale.train.size, trimap=small["trimap"])
+        alpha = np.clip(resize(alpha, trimap.shape, "modern"), 0, 1)
+        return np.where((trimap == 0) | (trimap == 1), trimap, alpha) if model.channels == 4 else alpha
 
     return evaluate(predictor, portraits, transfer_errors, progress=progress)
 
