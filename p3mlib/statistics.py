@@ -6,9 +6,9 @@ import pandas as pd
 
 from p3mlib import config, datasets, paths, report, runs
 from p3mlib.anonymize import default_kernel
+from p3mlib.captions import Printed
 from p3mlib.evaluate import shrink
 from p3mlib.matte import make_trimap, regions
-from p3mlib.tables import Printed
 
 SOFT = 0.02, 0.98  # alpha between the two counts as partly transparent
 BINS = 5

@@ -1,82 +1,11 @@
 """The paper's tables, one function each: gather results, write CSV, Markdown and LaTeX, return what a notebook shows."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import resources
 
 import pandas as pd
 
-from p3mlib import config, datasets, paths, report, runs
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A written table: tidy `frame`, `markdown` for the reader, `summary` and `notes` for figures and takeaways."""
-
-    frame: pd.DataFrame
-    markdown: str
-    summary: dict
-    notes: tuple
-
-    def _repr_markdown_(self):
-        return self.markdown
-
-
-def _paper_lookup(frame):
-    labels = list(map(config.labelled, frame["method"], frame["cp"].fillna("")))
-    return frame.set_index([labels, "dataset", "setting", "metric"])["paper"].to_dict()
-
-
-def _lines(methods, leads, columns, summary, paper):
-    """Two lines a method: ours with its interval, and the paper's value."""
-    lines = []
-    for method in methods:
-        ours = [report.interval_text(summary.get((method, *column)), column[-1]) for column in columns]
-        theirs = [paper.get((method, *column)) or "-" for column in columns]  # as printed
-        lines.append([method, *leads(method), "ours", *ours])
-        if any(text != "-" for text in theirs):
-            lines.append(["", *[""] * len(leads(method)), "paper", *theirs])
-    return lines
-
-
-def _headers(columns, scaled):
-    names = []
-    for dataset, setting, metric in columns:
-        sized = "†" if scaled and metric.startswith("SAD") else ""
-        names.append(f"{dataset} {setting} {metric}{sized}".strip())
-    return names
-
-
-def _data_sentence(profile):
-    if paths.is_real():
-        named = [
-            f"{name} from the folder named by {variable}" for name, variable in paths.REAL_ROOTS.items() if paths.real_root(name)
-        ]
-        return f"Data: {', '.join(named)}; the rest P3M-Synth. Profile {profile}."
-    height, width = config.load().profile(profile).data.size
-    data = f"Data: P3M-Synth, {height} x {width} px, profile {profile}."
-    return f"{data} The paper's numbers are for P3M-10k: compare order and ratio."
-
-
-def _size_sentence(scaled):
-    return "† SAD at the paper's mean image size (per-image SAD / pixels x 1.72 Mpx); table CSV has both." if scaled else ""
-
-
-def _caption(*sentences):
-    return " ".join(filter(None, sentences))
-
-
-def _notes(results):
-    reasons = {}
-    for result in results:
-        if result.errors is None:
-            reasons.setdefault(result.note, set()).add(result.method)
-    return tuple(f"{', '.join(sorted(methods))}: {reason}" for reason, methods in reasons.items())
-
-
-def _misprints(frame):
-    wrong = frame[frame["note"].str.startswith("paper: misprint")].drop_duplicates("paper")
-    texts = [f"{row.paper} ({row.metric}, {row.method}) is a {row.note.removeprefix('paper: ')}" for row in wrong.itertuples()]
-    return f"As printed in the paper: {'; '.join(texts)}." if texts else ""
+from p3mlib import captions, config, datasets, paths, report, runs
 
 
 def table_1(profile):
@@ -112,7 +41,7 @@ def table_1(profile):
         f"Matting data sets; the last column is counted on this machine (train + P3M-500-P + P3M-500-NP). Profile {profile}."
     )
     lines = [[cell or "-" for cell in row] for row in frame[shown].itertuples(index=False)]
-    return Printed(frame, report.write(1, profile, frame, titles.split(","), lines, caption), {}, ())
+    return captions.Printed(frame, report.write(1, profile, frame, titles.split(","), lines, caption), {}, ())
 
 
 def _counted(scale):
@@ -134,19 +63,19 @@ def table_2(profile, progress=True):
     summary = report.summary(results, table.metrics, scaled)
     columns = [(dataset, f"-:{domain}", metric) for dataset, domain in table.sets for metric in table.metrics]
     side = config.load().profile(profile).test.traditional_side
-    notes = _notes(results)
-    caption = _caption(
+    notes = captions.notes_of(results)
+    caption = captions.caption_of(
         "Traditional trimap-based methods; errors in the transition area without the blurred pixels,",
         "mean [95% interval over images].",
-        _data_sentence(profile),
+        captions.data_sentence(profile),
         f"Longer side at most {side} px." if side else "",
-        _size_sentence(scaled),
+        captions.size_sentence(scaled),
         _masks_sentence(profile),
         " ".join(f"({note})" for note in notes),
     )
-    lines = _lines(table.methods, lambda _: [], columns, summary, _paper_lookup(frame))
-    header = ["Method", "", *_headers(columns, scaled)]
-    return Printed(frame, report.write(2, profile, frame, header, lines, caption), summary, notes)
+    lines = captions.method_lines(table.methods, lambda _: [], columns, summary, captions.paper_lookup(frame))
+    header = ["Method", "", *captions.headers(columns, scaled)]
+    return captions.Printed(frame, report.write(2, profile, frame, header, lines, caption), summary, notes)
 
 
 def _masks_sentence(profile):
@@ -177,19 +106,21 @@ def table_7(profile, progress=True):
     summary |= {(m, "", "", "Params"): (v, float("nan"), float("nan")) for m, v in params["value"].items()}
     columns = [("", "", "Params"), *((d, f"B:{domain}", metric) for d, domain in table.sets for metric in table.metrics)]
     switches = {row.method: ["✓" if row.options[k] else "" for k in ("tfi", "sbfi", "dbfi")] for row in rows}
-    lines = _lines([*report.REFERENCES, *switches], lambda m: switches.get(m, [""] * 3), columns, summary, _paper_lookup(frame))
-    notes = _notes(results)
-    caption = _caption(
+    lines = captions.method_lines(
+        [*report.REFERENCES, *switches], lambda m: switches.get(m, [""] * 3), columns, summary, captions.paper_lookup(frame)
+    )
+    notes = captions.notes_of(results)
+    caption = captions.caption_of(
         "Ablation of the integration modules; whole image, mean over seeds [95% interval over images]; Params (M) at width 1.",
-        _training_sentence(grid, table.rows, profile),
-        _data_sentence(profile),
-        _size_sentence(scaled),
+        captions.training_sentence(grid, table.rows, profile),
+        captions.data_sentence(profile),
+        captions.size_sentence(scaled),
         "The first two rows are references that never look at the image.",
-        _misprints(frame),
+        captions.misprints(frame),
         " ".join(f"({note})" for note in notes),
     )
-    header = ["Model", "TFI", "sBFI", "dBFI", "", "Params (M)", *_headers(columns[1:], scaled)]
-    return Printed(frame, report.write(7, profile, frame, header, lines, caption), summary, notes)
+    header = ["Model", "TFI", "sBFI", "dBFI", "", "Params (M)", *captions.headers(columns[1:], scaled)]
+    return captions.Printed(frame, report.write(7, profile, frame, header, lines, caption), summary, notes)
 
 
 def table_3(profile, progress=True):
@@ -233,54 +164,25 @@ def _protocols(number, what, results, references, profile):
         if gap:
             summary[method, "P3M-500-P", "B:N-N:N", "SAD"] = gap
     trivial = report.REFERENCES if references else ()
-    lines = _lines([*trivial, *methods], lambda _: [], columns, summary, _paper_lookup(frame))
+    lines = captions.method_lines([*trivial, *methods], lambda _: [], columns, summary, captions.paper_lookup(frame))
     for line in lines:
         cell = summary.get((line[0], "P3M-500-P", "B:N-N:N", "SAD"))
         line[-1] += " ≈" if cell and report.within_noise(cell) else ""
-    notes = _notes(results)
-    caption = _caption(
+    notes = captions.notes_of(results)
+    caption = captions.caption_of(
         f"{what} trained on blurred (B) or un-blurred (N) images and tested on either (train:test), P3M-500-P;",
         "mean over seeds [95% interval over images]. N:B is not in the paper. The last column is the paired difference of SAD",
         "with its interval over images and seeds; ≈ marks one within the noise.",
         "The first two rows never look at the image." if references else "",
-        _training_sentence(grid, table.rows, profile),
-        _data_sentence(profile),
-        _size_sentence(scaled),
-        _misprints(frame),
+        captions.training_sentence(grid, table.rows, profile),
+        captions.data_sentence(profile),
+        captions.size_sentence(scaled),
+        captions.misprints(frame),
         " ".join(f"({note})" for note in notes),
     )
-    header = ["Method", "", *_headers(columns[:-1], scaled), "SAD† B:N - N:N" if scaled else "SAD B:N - N:N"]
+    header = ["Method", "", *captions.headers(columns[:-1], scaled), "SAD† B:N - N:N" if scaled else "SAD B:N - N:N"]
     header = [text.replace("P3M-500-P ", "") for text in header]
-    return Printed(frame, report.write(number, profile, frame, header, lines, caption), summary, notes)
-
-
-def _usual(values):
-    """Text of the commonest of `values` (method -> text), with the methods that differ in brackets."""
-    usual = max(values.values(), key=list(values.values()).count)
-    others = {}
-    for method, text in values.items():
-        others.setdefault(text, []).append(method)
-    listed = "; ".join(f"{', '.join(names)} {text}" for text, names in others.items() if text != usual)
-    return f"{usual} ({listed})" if listed else usual
-
-
-def _training_sentence(grid, rows, profile):
-    """Widths, epochs and seeds of a table's trainings, and how their networks are tested."""
-    trainings = {e.row.method: e.train for e in grid.experiments(rows, profile)}
-    widths = _usual({method: f"{train.width:g}" for method, train in trainings.items()})
-    shared = {method: str(train.pretrain) for method, train in trainings.items()}
-    epochs = _usual({method: str(train.epochs) for method, train in trainings.items()})
-    before = f" after {_usual(shared)} on blurred images that all rows of a network share" if set(shared.values()) != {"0"} else ""
-    seeds = {}
-    for experiment in (e for row in rows for e in grid.experiments([row], profile)):
-        seeds.setdefault(experiment.row.method, set()).add(experiment.seed)
-    counted = {tuple(sorted(found)) for found in seeds.values()}
-    scale = grid.profile(profile)
-    return (
-        f"Trained at width {widths}, epochs: {epochs}{before}, "
-        f"seeds {' or '.join(', '.join(map(str, c)) for c in sorted(counted))}. Tested with {scale.test}; what has a "
-        "size rule of its own follows that."
-    )
+    return captions.Printed(frame, report.write(number, profile, frame, header, lines, caption), summary, notes)
 
 
 def table_5(profile, progress=True):
@@ -316,17 +218,17 @@ def _ten_metrics(number, title, profile, progress):
             cells = [report.interval_text(summary.get((label, dataset, f"B:{domain}", m)), m) for m in table.metrics]
             lines.append([dataset, label + "*" * (method == "DIM"), "ours", *cells])
             lines.append(["", "", "paper", *(theirs.get(m) or "-" for m in table.metrics)])
-    notes = _notes(results)
-    caption = _caption(
+    notes = captions.notes_of(results)
+    caption = captions.caption_of(
         f"{title}; mean over seeds [95% interval over images].",
-        _training_sentence(grid, table.rows, profile),
-        _data_sentence(profile),
-        _size_sentence(scaled).replace("1.72", "1.3" if number == 6 else "1.72"),
+        captions.training_sentence(grid, table.rows, profile),
+        captions.data_sentence(profile),
+        captions.size_sentence(scaled).replace("1.72", "1.3" if number == 6 else "1.72"),
         "The first two rows of a set never look at the image. DIM* is given the trimap.",
         " ".join(f"({note})" for note in notes),
     )
     header = ["Test set", "Method", "", *(m + "†" * (scaled and m.startswith("SAD")) for m in table.metrics)]
-    return Printed(frame, report.write(number, profile, frame, header, lines, caption), summary | trivial, notes)
+    return captions.Printed(frame, report.write(number, profile, frame, header, lines, caption), summary | trivial, notes)
 
 
 def table_8(profile, progress=True):
@@ -345,25 +247,25 @@ def table_8(profile, progress=True):
         for dataset, setting, name in changes:
             gap = report.paired_difference(results, (method, setting), (method, "B:B"), scaled, dataset=dataset)
             summary |= {(method, dataset, setting, name): gap} if gap else {}
-    lines = _lines(methods, lambda _: [], [*columns, *changes], summary, _paper_lookup(frame))
+    lines = captions.method_lines(methods, lambda _: [], [*columns, *changes], summary, captions.paper_lookup(frame))
     for line in lines:
         for i, change in enumerate(changes, len(line) - len(changes)):
             cell = summary.get((line[0], *change))
             line[i] += " ≈" if cell and report.within_noise(cell) else ""
-    notes = _notes(results)
-    caption = _caption(
+    notes = captions.notes_of(results)
+    caption = captions.caption_of(
         "Other obfuscations than the one of training, P3M-500-P; mean over seeds [95% interval over images]. The last columns",
         "are paired differences of SAD to blurring with their intervals over images and seeds; ≈ marks one within the noise.",
-        _training_sentence(grid, table.rows, profile),
-        _data_sentence(profile),
-        _size_sentence(scaled),
+        captions.training_sentence(grid, table.rows, profile),
+        captions.data_sentence(profile),
+        captions.size_sentence(scaled),
         " ".join(f"({note})" for note in notes),
     )
     names = {"B:B": "blurring", "B:Mosaic": "mosaicing", "B:Mask": "masking"}
     sized = "†" if scaled else ""
     header = ["Method", "", *(f"{names[s]} {m}{sized * (m == 'SAD')}" for _, s, m in columns)]
     header += [f"SAD{sized} {names[s]} - blurring" for _, s, _ in changes]
-    return Printed(frame, report.write(8, profile, frame, header, lines, caption), summary, notes)
+    return captions.Printed(frame, report.write(8, profile, frame, header, lines, caption), summary, notes)
 
 
 def table_9(profile, progress=True):
@@ -385,7 +287,7 @@ def _with_copy_paste(number, title, profile, progress):
     table, results = grid.tables[number], report.trained_results(number, profile, progress)
     metrics = (*table.metrics, "Hole")
     frame, scaled = report.tidy(number, results, metrics), report.small_images(results)
-    summary, paper, lines = report.summary(results, metrics, scaled), _paper_lookup(frame), []
+    summary, paper, lines = report.summary(results, metrics, scaled), captions.paper_lookup(frame), []
     shown = list(dict.fromkeys((r.method, r.label, r.setting[0]) for r in results))
     for dataset, domain in table.sets:
         for method, label, trained in shown:
@@ -402,19 +304,19 @@ def _with_copy_paste(number, title, profile, progress):
             theirs = [paper.get((label, dataset, setting, m)) or "-" for m in metrics]
             if any(text != "-" for text in theirs):
                 lines.append(["", "", "paper", *theirs, "-"])
-    notes = _notes(results)
-    caption = _caption(
+    notes = captions.notes_of(results)
+    caption = captions.caption_of(
         f"{title}; mean over seeds [95% interval over images]. Networks marked † are trained on un-blurred images. Hole is the",
         "face-hole rate: how much of alpha is missing inside the face masks where it is 1. The last column is the paired",
         "difference of SAD to the same network without copy and paste, with its interval over images and seeds; ≈ marks one",
         "within the noise.",
-        _training_sentence(grid, table.rows, profile),
-        _data_sentence(profile),
-        _size_sentence(scaled).replace("† SAD", "SAD is").replace("SAD is at", "SAD is printed at"),
+        captions.training_sentence(grid, table.rows, profile),
+        captions.data_sentence(profile),
+        captions.size_sentence(scaled).replace("† SAD", "SAD is").replace("SAD is at", "SAD is printed at"),
         " ".join(f"({note})" for note in notes),
     )
     header = ["Test set", "Method", "", *metrics, "SAD - none"]
-    return Printed(frame, report.write(number, profile, frame, header, lines, caption), summary, notes)
+    return captions.Printed(frame, report.write(number, profile, frame, header, lines, caption), summary, notes)
 
 
 def table_11(profile, progress=True):
@@ -436,11 +338,11 @@ def table_11(profile, progress=True):
         lines.append([method, "ours", report.number_text(ours.get((method, "Params")), "Params"), *cells])
         lines.append(["", "paper", printed[method, "Params"], printed[method, "Inference time"], *["-"] * len(paths_timed)])
     device = timed["note"].iloc[0].split(",")[0]
-    caption = _caption(
+    caption = captions.caption_of(
         f"Parameters (M) at width 1, and seconds for one {scale.bench.size} x {scale.bench.size} image, median of",
         f"{scale.bench.rounds} on {device}; the paper's times are of a V100 at 512 x 512.",
         "The first time is our inference path in full precision; plain is the same network as the official code runs it.",
         f"Profile {profile}.",
     )
     header = ["Method", "", "Params (M)", "Time (s)", *(m.replace("Inference time", "Time") + " (s)" for m in paths_timed)]
-    return Printed(frame, report.write(11, profile, frame, header, lines, caption), ours, ())
+    return captions.Printed(frame, report.write(11, profile, frame, header, lines, caption), ours, ())

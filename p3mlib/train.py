@@ -63,8 +63,8 @@ class TrainingViews(Dataset):
 def learning_rate(config, done):
     """Learning rate after the fraction `done` of the steps of a stage.
 
-    constant; stable: constant after 5% linear warm-up; cosine to zero after 5% linear warm-up; step: a tenth after every quarter; poly: (1 - done)^0.9; triangle: between
-    a third of the rate and the rate, up and down five times.
+    constant; stable: constant after 5% linear warm-up; cosine: to zero, after such a warm-up; step: a tenth after every quarter;
+    poly: (1 - done)^0.9; triangle: between a third of the rate and the rate, up and down five times.
     """
     if config.schedule == "cosine":
         return config.lr * min(1.0, (done + 1e-3) / 0.05) * 0.5 * (1 + math.cos(math.pi * done))

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from p3mlib import config, datasets, paths, report, runs
+from p3mlib.captions import Printed
 from p3mlib.evaluate import evaluate, predict, resize, shrink
 from p3mlib.matte import regions
 from p3mlib.metrics import mad, mse, sad
-from p3mlib.tables import Printed
 
 SETS = (("P3M-500-P", "B"), ("P3M-500-NP", "N"))
 METRICS = ("SAD", "MAD", "SAD-T")

@@ -120,7 +120,12 @@ def test_rows_of_a_network_start_from_one_pretraining_on_blurred_images(home, mo
     before = rows[0].pretraining
     assert before.run_id("d") == rows[1].pretraining.run_id("d") == replace(rows[0], seed=1).pretraining.run_id("d")
     assert another.pretraining.run_id("d") != before.run_id("d") and before.pretraining is None
-    assert before.train.epochs == 3 and before.row.train == "B" and before.row.copy_paste == "none" and before.train.lr == rows[0].train.lr
+    assert (
+        before.train.epochs == 3
+        and before.row.train == "B"
+        and before.row.copy_paste == "none"
+        and before.train.lr == rows[0].train.lr
+    )
 
     trained = runs.fill(rows, {row.name: [] for row in rows}, jobs=2, progress=False)
     (folder,) = home.rglob("p3mnet_resnet34_base-s0-*/run.json")

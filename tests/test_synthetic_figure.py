@@ -160,7 +160,10 @@ def test_a_full_beard_has_strands_beyond_the_chin():
 def test_clutter_and_grain_make_a_place_busier_and_none_of_them_leaves_it():
     def edges(**changes):
         scene = sample_scene(3, "P3M")
-        scene |= {"defocus": 0.0, "background": {**scene["background"], "kind": "wall", "posters": [], "distractors": [], **changes}}
+        scene |= {
+            "defocus": 0.0,
+            "background": {**scene["background"], "kind": "wall", "posters": [], "distractors": [], **changes},
+        }
         grey = render_background(scene, np.random.default_rng(0), 96, 96).mean(-1)
         return np.hypot(*np.gradient(grey)).mean()
 

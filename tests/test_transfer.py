@@ -39,7 +39,9 @@ def test_networks_of_p3m_synth_are_scored_on_the_other_folder(home, portraits):
 
 def test_every_network_sees_the_size_of_the_profile_and_a_trimap_stays_exact(home, portraits, monkeypatch):
     seen = []
-    monkeypatch.setattr("p3mlib.transfer.predict", lambda model, image, **how: seen.append(image.shape) or predict(model, image, **how))
+    monkeypatch.setattr(
+        "p3mlib.transfer.predict", lambda model, image, **how: seen.append(image.shape) or predict(model, image, **how)
+    )
     shm, _, dim, _ = transfer(["shm", "dim"], "smoke", portraits, limit=2, progress=False)
     assert set(seen) == {(64, 38, 3)}, "the longer side of 160 x 96 cut down to the profile's 64"
     assert np.allclose(dim.errors["SAD"], dim.errors["SAD-T"]) and (shm.errors["SAD"] > shm.errors["SAD-T"]).all()
