@@ -262,7 +262,7 @@ def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-50
         results: of trained methods. one, other: (label, setting). scaled: show sums at the paper's image size.
     Returns:
         (mean, low, high): 95% interval of the mean over images and seeds, drawn anew together (the same seeds on both sides where
-        they are the same trained networks); None where one was not run.
+        they are the same trained networks); None where one was not run or no image has the metric.
     """
     sides, rng = [], np.random.default_rng(0)
     same_networks = (one[0], one[1][0]) == (other[0], other[1][0])
@@ -273,7 +273,11 @@ def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-50
             return None
         sized = scaled and metric.startswith("SAD")
         sides.append(np.stack([at_paper_size(e, metric, dataset) if sized else e[metric] for e in found]))
-    images, means = sides[0].shape[1], []
+    known = ~np.isnan([side.sum(0) for side in sides]).any(0)  # no face, no face-hole rate
+    sides = [side[:, known] for side in sides]
+    images, means = int(known.sum()), []
+    if not images:
+        return None
     for _ in range(draws):
         picks = rng.integers(images, size=images)
         seeds = [rng.integers(len(side), size=len(side)) for side in sides]
