@@ -67,6 +67,18 @@ def test_paired_differences_know_noise_of_images_and_of_seeds():
     assert report.paired_difference(both, ("LF", "B:N"), ("SHM", "N:N"), scaled=False) is None
 
 
+def test_images_without_the_metric_do_not_count_in_a_paired_difference():
+    def result(setting, holes):
+        return report.Result("SHM", setting, "P3M-500-P", pd.DataFrame({"Hole": holes, "megapixels": 1.0}), seed=0)
+
+    unknown = float("nan")
+    both = [result("B:N", [0.3, unknown, 0.5]), result("B:B", [0.1, unknown, 0.1])]
+    mean, low, high = report.paired_difference(both, ("SHM", "B:N"), ("SHM", "B:B"), scaled=False, metric="Hole")
+    assert mean == pytest.approx(0.3) and low == pytest.approx(0.2) and high == pytest.approx(0.4)
+    faceless = [result("B:N", [unknown]), result("B:B", [unknown])]
+    assert report.paired_difference(faceless, ("SHM", "B:N"), ("SHM", "B:B"), scaled=False, metric="Hole") is None
+
+
 @pytest.mark.parametrize(
     ("value", "metric", "text"),
     [
