@@ -186,6 +186,7 @@ def test_learning_rate():
     def rates(schedule, *moments):
         return [learning_rate(replace(train, schedule=schedule), done) / train.lr for done in moments]
 
+    assert rates("stable", 0, 0.05, 0.5, 1) == pytest.approx([0.02, 1, 1, 1], abs=1e-6)
     assert rates("constant", 0, 0.5, 1) == [1, 1, 1]
     assert rates("step", 0, 0.24, 0.25, 0.6, 0.99) == pytest.approx([1, 1, 0.1, 0.01, 0.001])
     assert rates("poly", 0, 0.5) == pytest.approx([1, 0.5**0.9])
