@@ -310,7 +310,7 @@ def _with_copy_paste(number, title, profile, progress):
         f"{title}; mean over seeds [95% interval over images]. Networks marked † are trained on un-blurred images. Hole is the",
         "face-hole rate: how much of alpha is missing inside the face masks where it is 1. The last column is the paired",
         "difference of SAD to the same network without copy and paste, with its interval over images and seeds; ≈ marks one",
-        "within the noise. P3M-500-P un-blurred shows the same people as P3M-500-P; the paper could not print it.",
+        "within the noise. P3M-500-P un-blurred shows the same people as P3M-500-P; the paper does not print it here.",
         captions.training_sentence(grid, table.rows, profile),
         captions.data_sentence(profile),
         captions.size_sentence(scaled).replace("† SAD", "SAD is").replace("SAD is at", "SAD is printed at"),
