@@ -21,6 +21,7 @@ from p3mlib.models import (
 )
 from p3mlib.models.network import fuse
 from p3mlib.models.p3mnet import unpool
+from p3mlib.models.resnet import StrideFirst
 
 NETWORK = Path(__file__).parent / "parity" / "network"
 COUNTS = {
@@ -345,6 +346,30 @@ def test_unpool_lets_the_last_window_win_on_any_number_of_threads(threads, layou
     assert torch.equal(result.flatten(2)[0], expected)
     result.backward(torch.arange(result.numel()).view(result.shape).float())
     assert torch.equal(x.grad, indices + torch.arange(3).view(3, 1, 1) * 64 * 80.0), "each window, the gradient of its position"
+
+
+@pytest.mark.parametrize("side", [9, 32])
+def test_a_stride_taken_first_changes_nothing(side):
+    plain, first = (kind(8, 16, 1, stride=2, bias=False).double() for kind in (torch.nn.Conv2d, StrideFirst))
+    first.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 8, side, side, dtype=torch.double)
+    results = []
+    for layer in (plain, first):
+        own = x.clone().requires_grad_()
+        output = layer(own)
+        output.square().sum().backward()
+        results.append((output.detach(), own.grad, layer.weight.grad))
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("width", [0.0625, 0.125])
+def test_no_narrow_projection_strides_by_itself(name, width):
+    # oneDNN writes past its workspace there: GFM crashed at 256 px.
+    convolutions = [m for m in build_model(name, width=width).modules() if isinstance(m, torch.nn.Conv2d)]
+    strided = [m for m in convolutions if m.kernel_size == (1, 1) and max(m.stride) > 1 and m.in_channels < 16]
+    assert all(isinstance(m, StrideFirst) for m in strided)
 
 
 def test_messages():

@@ -12,6 +12,19 @@ def scaled(channels, width):
     return max(4, 2 * round(channels * width / 2))
 
 
+class StrideFirst(nn.Conv2d):
+    """1x1 convolution that strides by slicing: what nn.Conv2d computes, without oneDNN's strided kernel.
+
+    With fewer than 16 input channels, channels-last, the gradient of that kernel's weights is written past its workspace, which
+    ends in a crash or in silence (oneDNN issue 6035, in PyTorch 2.11).
+    """
+
+    def forward(self, x):
+        """(N, C, H, W) -> (N, K, ceil(H / stride), ceil(W / stride))."""
+        rows, columns = self.stride
+        return F.conv2d(x[..., ::rows, ::columns], self.weight, self.bias)
+
+
 def residual_stage(block, inputs, planes, blocks, stride=1, dilation=1, first_dilation=1, norm=nn.BatchNorm2d, **options):
     """A stage of a ResNet: blocks in a row; the first one strides and, as in most dilated ResNets, is not dilated.
 
@@ -22,7 +35,8 @@ def residual_stage(block, inputs, planes, blocks, stride=1, dilation=1, first_di
     """
     outputs, shortcut, options = planes * block.expansion, None, {**options, "norm_layer": norm}
     if inputs != outputs or stride > 1:
-        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), norm(outputs))
+        projection = StrideFirst if inputs < 16 and stride > 1 else nn.Conv2d
+        shortcut = nn.Sequential(projection(inputs, outputs, 1, stride, bias=False), norm(outputs))
     first = block(inputs, planes, stride, shortcut, dilation=dilation, first_dilation=first_dilation, **options)
     return nn.Sequential(first, *(block(outputs, planes, dilation=dilation, **options) for _ in range(blocks - 1)))
 
