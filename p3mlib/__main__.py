@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -195,14 +196,15 @@ def _audit(arguments):
 
 
 def _train(arguments):
-    from p3mlib import config, runs
+    from p3mlib import config
+    from p3mlib.fill import fill
 
     grid = config.load()
     rows = arguments.rows or list(grid.rows)
     experiments = grid.experiments(rows, arguments.profile)
     if arguments.seed is not None:
         experiments = [grid.experiment(row, arguments.profile, arguments.seed) for row in rows]
-    for run in runs.fill(experiments, {row: grid.sets(row) for row in rows}, arguments.jobs, arguments.force):
+    for run in fill(experiments, {row: grid.sets(row) for row in rows}, arguments.jobs, arguments.force):
         print(run.folder)
 
 
@@ -274,6 +276,7 @@ def _notebooks(arguments):
     from p3mlib import config, paths, runs, site
     from p3mlib.__main__ import _execute  # workers find it by this name; `__main__` is not imported by them
 
+    begin = time.monotonic()
     grid = config.load()
     grid.profile(arguments.profile)
     runs.check_real_roots()
@@ -298,7 +301,7 @@ def _notebooks(arguments):
     failed = [name for name in names if failures[name]]
     for name in failed:
         print(f"{name}: {failures[name]}", file=sys.stderr)
-    page = site.write_site(arguments.profile, {name: failures[name] for name in failed})
+    page = site.write_site(arguments.profile, {name: failures[name] for name in failed}, time.monotonic() - begin)
     print(f"tables in {paths.tables(arguments.profile)}\nfigures in {paths.figures(arguments.profile)}")
     print(f"executed notebooks in {folder}\neverything on one page: {page}")
     return 1 if failed else 0
@@ -322,6 +325,7 @@ def _execute(source, target, profile, folder):
 def _fill(grid, names, arguments):
     """Do the long work of the notebooks here, side by side and with progress bars; they then find it in the cache."""
     from p3mlib import runs
+    from p3mlib.fill import fill, fill_untrained
 
     profile = grid.profile(arguments.profile)
     needs = [grid.notebooks.get(name, ()) for name in names]
@@ -332,12 +336,12 @@ def _fill(grid, names, arguments):
     if lacking := sorted({e.name for e in wanted} - {e.name for e in trainable}):
         print(f"no training images, so tables print '-' for: {', '.join(lacking)}", file=sys.stderr)
     there, _ = runs.available(dict.fromkeys(pair for row in rows for pair in grid.sets(row)), profile)
-    runs.fill(trainable, {row: [pair for pair in grid.sets(row) if pair in there] for row in rows}, arguments.jobs)
+    fill(trainable, {row: [pair for pair in grid.sets(row) if pair in there] for row in rows}, arguments.jobs)
     for number in tables:
         methods = [method for method, function in grid.tables[number].methods.items() if function]
         sets, _ = runs.available(grid.tables[number].sets, profile)
         if sets:
-            runs.fill_untrained(methods, sets, profile, arguments.jobs)
+            fill_untrained(methods, sets, profile, arguments.jobs)
 
 
 if __name__ == "__main__":

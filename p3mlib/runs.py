@@ -8,12 +8,10 @@ brought home as a few small files.
 import datetime
 import hashlib
 import json
-import multiprocessing
-import os
 import platform
 import shutil
 import subprocess
-from concurrent.futures import ProcessPoolExecutor
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,7 +22,6 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from filelock import FileLock
-from tqdm.auto import tqdm
 
 from p3mlib import datasets, paths
 from p3mlib.evaluate import evaluate, predict, transition_only, with_regions
@@ -49,10 +46,11 @@ def data_root(name, profile, progress=True):
     real = paths.real_root(dataset)
     if real is not None:
         return real
-    return _render(profile, progress) / _FOLDERS[dataset]
+    return render(profile, progress) / _FOLDERS[dataset]
 
 
-def _render(profile, progress):
+def render(profile, progress):
+    """Render P3M-Synth in the profile's numbers where it is missing; returns its folder."""
     spec = profile.data
     return synthetic.write_all(paths.data(profile.name), spec.counts, spec.size, spec.seed, progress=progress)
 
@@ -136,13 +134,23 @@ class Run:
 
     @property
     def record(self):
-        """Contents of run.json; empty before the training has finished."""
+        """Contents of run.json: before the training has finished only its seconds, if any."""
         path = self.folder / "run.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
     def update(self, **fields):
         """Write fields into run.json, atomically."""
         write_text(self.folder / "run.json", json.dumps({**self.record, **fields}, indent=1, sort_keys=True))
+
+    @contextmanager
+    def timed(self, work):
+        """Count the seconds inside, an interrupted work's too, to those that `work` ("training" or "scoring") took before."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = self.record.get("seconds", {})
+            self.update(seconds={**spent, work: round(spent.get(work, 0) + time.perf_counter() - begin, 2)})
 
     def per_image(self, name, domain):
         """DataFrame of one test set: index the image names, columns the metrics. KeyError if it was not scored."""
@@ -234,7 +242,7 @@ def _trained(experiment, force, progress, position):
         run.folder.mkdir(exist_ok=True)
         portraits = open_set("train", experiment.row.train, profile, progress)
         faces = open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
-        with _threads(profile.train.threads):
+        with _threads(profile.train.threads), run.timed("training"):
             fit(experiment, portraits, run.folder, progress, position, faces, base and base.load())
         run.update(
             row=experiment.name,
@@ -334,68 +342,7 @@ def _score(run, name, domain, profile, test, make_predictor, arguments, progress
         if image in kept:
             write_image(run.folder / "gallery" / key / f"{image}.png", alpha)
 
-    frame = evaluate(predictor, portraits, progress=progress, keep=keep, position=position, **how)
+    with run.timed("scoring"):
+        frame = evaluate(predictor, portraits, progress=progress, keep=keep, position=position, **how)
     write_text(table, frame.to_csv())
     run.update(evaluations={**done, key: test})
-
-
-def fill(experiments, sets, jobs=None, force=False, progress=True):
-    """Make sure that all experiments are trained and scored, several side by side.
-
-    Args:
-        sets: name of a row -> its test sets.
-        jobs: processes; by default as many as fit the cores when the profile fixes its threads, else one.
-    Returns:
-        list of Run, in the order of `experiments`.
-    """
-    first = {before.run_id(""): before for e in experiments if (before := e.pretraining)}.values()
-    tasks = [partial(get, experiment, (), False, progress) for experiment in first]
-    tasks += [partial(get, experiment, sets[experiment.name], force, progress) for experiment in experiments]
-    return _side_by_side(tasks, experiments[0].profile, jobs, progress)[len(first) :] if tasks else []
-
-
-def fill_untrained(methods, sets, profile, jobs=None, progress=True):
-    """Make sure that traditional methods are scored on all sets, several side by side; `jobs` as in `fill`."""
-    tasks = [partial(untrained, method, sets, profile, progress) for method in methods]
-    return _side_by_side(tasks, profile, jobs, progress)
-
-
-def _side_by_side(tasks, profile, jobs, progress):
-    """Results of all tasks (callables that take `position`, the line of their progress bar), in order."""
-    threads = profile.train.threads
-    jobs = jobs or (max(1, (os.cpu_count() or 1) // threads) if threads else 1)
-    if any(paths.real_root(name) is None for name in paths.REAL_ROOTS):
-        _render(profile, progress)  # before the workers would all begin to
-    context = multiprocessing.get_context("spawn")
-    tqdm.set_lock(context.RLock())
-    bar = tqdm(total=len(tasks), desc="runs", unit="run", disable=not progress, position=0)
-    if jobs == 1:
-        results = []
-        for task in tasks:
-            results.append(task(position=1))
-            bar.update()
-        return results
-    slots = context.Queue()
-    for slot in range(jobs):
-        slots.put(slot + 1)
-    with bar, ProcessPoolExecutor(jobs, context, _start_worker, (slots, tqdm.get_lock())) as pool:
-        futures = [pool.submit(_work, task) for task in tasks]
-        for future in futures:
-            future.add_done_callback(lambda _: bar.update())
-        try:
-            return [future.result() for future in futures]
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-_slot = 0
-
-
-def _start_worker(slots, lock):
-    global _slot
-    _slot = slots.get()
-    tqdm.set_lock(lock)
-
-
-def _work(task):
-    return task(position=_slot)

@@ -10,6 +10,7 @@ from string import Template
 
 import mistune
 import nbformat
+import pandas as pd
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
@@ -22,13 +23,14 @@ _UNNAMED = 'alt="No description has been provided for this image"'
 _markdown = mistune.create_markdown(escape=True, plugins=["table"])
 
 
-def write_site(profile, failed=()):
+def write_site(profile, failed=(), seconds=None):
     """Write `build/<profile>/index.html` and a page for each executed notebook beside it.
 
     What a profile has not made yet is named as not run. Every page stands alone: pictures are inside it, no script is.
 
     Args:
         profile: name. failed: dict notebook -> what went wrong in its last execution.
+        seconds: that the command took which made what is on the page; None: nothing was made, only the page.
     Returns:
         path of index.html.
     Raises:
@@ -38,7 +40,7 @@ def write_site(profile, failed=()):
     folder = paths.build() / paths.tables(profile).name
     parts = {
         "title": f"P3M companion, profile {folder.name}",
-        "facts": _facts(scale),
+        "facts": _facts(scale, seconds),
         "tables": _tables(profile),
         "claims": _table_block(profile, "claims", EXTRA["claims"]),
         "beyond": "".join(_table_block(profile, name, EXTRA[name]) for name in ("transfer", "statistics")),
@@ -56,12 +58,13 @@ def _page(name, parts):
     return Template(files.joinpath(name).read_text()).substitute(parts, style=style)
 
 
-def _facts(scale):
+def _facts(scale, seconds):
     found = runs.provenance()
     height, width = scale.data.size
     made = datetime.datetime.now(datetime.timezone.utc).isoformat(" ", "minutes").removesuffix("+00:00")
     facts = {
         "Written": f"{made} UTC",
+        "Time": _time(scale.name, seconds),
         "Commit": found["commit"],
         "Device": f"{found['device']}, {os.cpu_count()} cores",
         "Versions": ", ".join(f"{name} {v}" for name, v in {"Python": found["python"], **found["versions"]}.items()),
@@ -71,6 +74,26 @@ def _facts(scale):
         "Seeds": ", ".join(map(str, scale.seeds)),
     }
     return "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items())
+
+
+def _time(profile, seconds):
+    """How long the command took, and all runs that the tables show with those they began from, whenever they were made."""
+    ids = set()
+    for path in paths.tables(profile).glob("*.csv"):
+        ids |= set(pd.read_csv(path, usecols=lambda name: name == "run", dtype=str).get("run", pd.Series()).dropna())
+    records = {name: runs.Run(paths.runs(profile) / name).record for name in ids}
+    for base in {record.get("pretraining") for record in records.values()} - {None}:
+        records[base] = runs.Run(paths.runs(profile) / base).record
+    spent = [record["seconds"] for record in records.values() if "seconds" in record]
+    parts = {work: sum(those.get(work, 0) for those in spent) for work in ("training", "scoring")}
+    facts = [] if seconds is None else [f"{_minutes(seconds)} for this command"]
+    if spent:
+        facts += [f"{len(spent)} runs behind the tables: " + ", ".join(f"{_minutes(s)} of {work}" for work, s in parts.items())]
+    return "; ".join(facts) or "no runs"
+
+
+def _minutes(seconds):
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _not_run(what):

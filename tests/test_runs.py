@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from p3mlib import config, runs
 from p3mlib.datasets import MissingData
+from p3mlib.fill import fill
 from p3mlib.io import PrivateFile
 from p3mlib.train import fit, learning_rate
 
@@ -36,6 +37,7 @@ def test_a_run_holds_everything_and_is_not_done_again(home, monkeypatch):
         and record["versions"]["torch"] == torch.__version__.split("+")[0]
     )
     assert set(record["evaluations"]) == {"P3M-500-P.B", "P3M-500-NP.N"}
+    assert record["seconds"].keys() == {"training", "scoring"} and all(spent > 0 for spent in record["seconds"].values())
     assert len(run.training_log()) == 2 and run.training_log()["total"].notna().all()
     assert len(run.per_image("P3M-500-P", "B")) == 4
     assert len(list((run.folder / "gallery" / "P3M-500-NP.N").glob("*.png"))) == 4
@@ -127,7 +129,7 @@ def test_rows_of_a_network_start_from_one_pretraining_on_blurred_images(home, mo
         and before.train.lr == rows[0].train.lr
     )
 
-    trained = runs.fill(rows, {row.name: [] for row in rows}, jobs=2, progress=False)
+    trained = fill(rows, {row.name: [] for row in rows}, jobs=2, progress=False)
     (folder,) = home.rglob("p3mnet_resnet34_base-s0-*/run.json")
     base = runs.Run(folder.parent)
     assert base.record["read"] == sorted(base.record["read"]) and "train/original_image" not in base.record["read"]
@@ -156,7 +158,7 @@ def test_training_learns(home):
 
 def test_fill_trains_side_by_side_what_get_trains_alone(home, monkeypatch):
     experiments = [experiment("basic"), experiment("tfi")]
-    together = runs.fill(experiments, {one.name: SETS[:1] for one in experiments}, jobs=2, progress=False)
+    together = fill(experiments, {one.name: SETS[:1] for one in experiments}, jobs=2, progress=False)
     monkeypatch.setenv("P3M_RUNS", "alone")
     for run, one in zip(together, experiments, strict=True):
         alone = runs.get(one, SETS[:1], progress=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p3mlib import paths, site
+from p3mlib import paths, runs, site
 from p3mlib.__main__ import main
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
@@ -103,10 +103,20 @@ def test_a_notebook_page_has_output_without_progress_bars_and_widgets(built):
     assert "06_p3mnet_ablation.html" in read.links and "index.html" in read.links
 
 
+def test_the_page_says_how_long_it_took(built):
+    (paths.tables("smoke") / "table_4.csv").write_text("table,value,run\n4,1.5,a-s0-1\n4,2.5,b-s0-2\n4,3.5,\n")
+    made = {"a-s0-1": {"training": 600, "scoring": 20}, "b-s0-2": {"scoring": 5}, "base-s0-3": {"training": 60}, "other": {"training": 1e6}}
+    for name, seconds in made.items():
+        runs.Run(paths.runs("smoke") / name).update(seconds=seconds, pretraining="base-s0-3" if name == "a-s0-1" else None)
+    page = site.write_site("smoke", seconds=1500)
+    assert "25 min for this command; 3 runs behind the tables: 11 min of training, 25 s of scoring" in Reader(page.read_text()).text
+
+
 def test_the_command_writes_the_page_of_an_empty_profile(home, capsys):
     assert main(["report", "--profile", "smoke"]) == 0
     assert capsys.readouterr().out.strip().endswith("index.html")
     text = Reader((home / "build" / "smoke" / "index.html").read_text()).text
+    assert "no runs" in text
     assert text.count(": not run") == 11 + 15 + 3 + len(list(paths.notebooks().glob("[0-9]*.ipynb")))
     assert main(["report", "--profile", "huge"]) != 0
     assert not list(home.rglob("*partial*"))
