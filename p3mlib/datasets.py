@@ -212,6 +212,29 @@ class Portraits(Sequence):
         return _hash(self.root, [path for files in self._files.values() for path in files.values()])
 
 
+class InMemory(Sequence):
+    """Portraits of which each is decoded once; the arrays are those of the memory, so they are to be read only.
+
+    Args:
+        portraits: Portraits; all that they can say is passed on.
+    """
+
+    def __init__(self, portraits):
+        self._portraits, self._samples = portraits, {}
+
+    def __len__(self):
+        return len(self._portraits)
+
+    def __getitem__(self, index):
+        """One portrait; IndexError out of range."""
+        if index not in self._samples:
+            self._samples[index] = self._portraits[index]
+        return dict(self._samples[index])
+
+    def __getattr__(self, name):
+        return getattr(self._portraits, name)
+
+
 def open_dataset(name, root, domain="B", limit=None):
     """Open one set of portraits.
 

@@ -14,7 +14,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,10 +49,16 @@ def data_root(name, profile, progress=True):
     return render(profile, progress) / _FOLDERS[dataset]
 
 
+_complete = set()  # what this process has seen complete: looking at every file takes a while
+
+
 def render(profile, progress):
     """Render P3M-Synth in the profile's numbers where it is missing; returns its folder."""
-    spec = profile.data
-    return synthetic.write_all(paths.data(profile.name), spec.counts, spec.size, spec.seed, progress=progress)
+    spec, folder = profile.data, paths.data(profile.name)
+    if (folder, repr(spec)) not in _complete or not datasets.is_synthetic(folder):
+        synthetic.write_all(folder, spec.counts, spec.size, spec.seed, progress=progress)
+        _complete.add((folder, repr(spec)))
+    return folder
 
 
 def check_real_roots():
@@ -80,6 +86,18 @@ def open_set(name, domain, profile, progress=True):
 
 def _open(name, root, domain):
     return datasets.open_faces(root) if name == "CelebA" else datasets.open_dataset(name, root, domain)
+
+
+def _kept(name, domain, profile, progress):
+    """`open_set` for training and scoring: decoded once a process where the profile trains from memory."""
+    if not profile.train.in_memory:
+        return open_set(name, domain, profile, progress)
+    return _in_memory(name, domain, data_root(name, profile, progress), data_identity(name, domain, profile))
+
+
+@lru_cache(maxsize=8)  # both domains of the training set and the test sets of a row
+def _in_memory(name, domain, root, identity):
+    return datasets.InMemory(_open(name, root, domain))
 
 
 def available(sets, profile):
@@ -240,7 +258,7 @@ def _trained(experiment, force, progress, position):
         if run.record.get("finished"):
             return run
         run.folder.mkdir(exist_ok=True)
-        portraits = open_set("train", experiment.row.train, profile, progress)
+        portraits = _kept("train", experiment.row.train, profile, progress)
         faces = open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads), run.timed("training"):
             fit(experiment, portraits, run.folder, progress, position, faces, base and base.load())
@@ -335,7 +353,7 @@ def _score(run, name, domain, profile, test, make_predictor, arguments, progress
     if done.get(key) == test and table.exists():
         return
     predictor = make_predictor(*arguments)
-    portraits = open_set(name, domain, profile, progress)
+    portraits = _kept(name, domain, profile, progress)
     kept = set(portraits.names[:GALLERY])
 
     def keep(image, alpha):

@@ -31,7 +31,6 @@ class TrainingViews(Dataset):
     def __init__(self, portraits, config, seed, sources=None):
         self.portraits, self.config, self.seed, self.epoch, self.sources = portraits, config, seed, 0, sources
         self.layers = LAYERS if sources is None else (*LAYERS, "facemask")
-        self.cache = [self._needed(i) for i in range(len(portraits))] if config.in_memory else None
 
     def __len__(self):
         return len(self.portraits)
@@ -39,9 +38,8 @@ class TrainingViews(Dataset):
     def __getitem__(self, index):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
         item = int(order[index])
-        sample = self.cache[item] if self.cache else self._needed(item)
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        view = random_view(sample, self.config.crop_sides, self.config.size, self.config.trimap_kernel, rng)
+        view = random_view(self._needed(item), self.config.crop_sides, self.config.size, self.config.trimap_kernel, rng)
         return view if self.sources is None else {**view, "index": index}
 
     def _needed(self, item):

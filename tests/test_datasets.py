@@ -120,6 +120,18 @@ def test_sets_are_sequences(p3m):
         train[3]
 
 
+def test_portraits_in_memory_are_decoded_once(p3m, monkeypatch):
+    portraits = open_dataset("train", p3m, "N")
+    kept = datasets.InMemory(portraits)
+    first = [kept[i] for i in range(len(kept))]
+    monkeypatch.setattr(datasets, "_READERS", {})  # nothing can be read any more
+    for i, sample in enumerate(kept):
+        assert sample is not first[i] and all(sample[key] is first[i][key] for key in sample)
+    assert kept.names == portraits.names and kept.folders() == portraits.folders() and len(kept) == 3
+    with pytest.raises(IndexError):
+        kept[3]
+
+
 def test_real_world_portraits(rwp):
     item = open_dataset("RWP", rwp, "N")[0]
     assert set(item) == {"name", "image", "alpha", "trimap"}

@@ -44,7 +44,7 @@ def _same_as_committed(found):
         assert [f"{v:.6g}" for v in found] == [f"{v:.6g}" for v in expected]
     else:
         off = (found - expected).abs() / expected.abs().clip(lower=1e-3)
-        assert (off < 0.25).all() and off.median() < 0.02, off.nlargest(5)
+        assert (off < 0.1).all() and off.median() < 0.005, off.nlargest(5)
 
 
 def test_a_failing_notebook_is_named(home, tmp_path, monkeypatch, capsys):

@@ -149,6 +149,20 @@ def test_after_a_pretraining_only_the_last_stage_is_trained(home):
     assert list(log["stage"]) == ["T-Net", "M-Net", "end to end", "end to end", "end to end"]
 
 
+def test_a_process_looks_at_all_files_and_decodes_them_once(home, monkeypatch):
+    looks = []
+    write_all = runs.synthetic.write_all
+    monkeypatch.setattr(runs.synthetic, "write_all", lambda *args, **options: looks.append(args) or write_all(*args, **options))
+    runs.get(experiment("basic"), SETS, progress=False)
+    runs.get(experiment("tfi"), SETS, progress=False)
+    assert len(looks) == 1
+    profile = experiment().profile
+    assert runs._kept("train", "B", profile, False) is runs._kept("train", "B", profile, False)
+    assert runs._kept("train", "N", profile, False) is not runs._kept("train", "B", profile, False)
+    large = replace(profile, train=replace(profile.train, in_memory=False))
+    assert isinstance(runs._kept("train", "B", large, False), runs.datasets.Portraits)
+
+
 def test_training_learns(home):
     """Sixteen images, learned nearly by heart."""
     run = runs.get(experiment(epochs=25, width=0.125, lr=3e-3), [], progress=False)

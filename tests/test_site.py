@@ -105,11 +105,18 @@ def test_a_notebook_page_has_output_without_progress_bars_and_widgets(built):
 
 def test_the_page_says_how_long_it_took(built):
     (paths.tables("smoke") / "table_4.csv").write_text("table,value,run\n4,1.5,a-s0-1\n4,2.5,b-s0-2\n4,3.5,\n")
-    made = {"a-s0-1": {"training": 600, "scoring": 20}, "b-s0-2": {"scoring": 5}, "base-s0-3": {"training": 60}, "other": {"training": 1e6}}
+    made = {
+        "a-s0-1": {"training": 600, "scoring": 20},
+        "b-s0-2": {"scoring": 5},
+        "base-s0-3": {"training": 60},
+        "other": {"training": 1e6},
+    }
     for name, seconds in made.items():
         runs.Run(paths.runs("smoke") / name).update(seconds=seconds, pretraining="base-s0-3" if name == "a-s0-1" else None)
     page = site.write_site("smoke", seconds=1500)
-    assert "25 min for this command; 3 runs behind the tables: 11 min of training, 25 s of scoring" in Reader(page.read_text()).text
+    assert (
+        "25 min for this command; 3 runs behind the tables: 11 min of training, 25 s of scoring" in Reader(page.read_text()).text
+    )
 
 
 def test_the_command_writes_the_page_of_an_empty_profile(home, capsys):
