@@ -95,22 +95,28 @@ def _usual(values):
     return f"{usual} ({listed})" if listed else usual
 
 
+def _before(train):
+    """How many epochs of which a training starts from, in words."""
+    if not train.pretrain:
+        return ""
+    shared = "of its own" if train.own_base else "that all seeds share"
+    encoder = f", from an encoder of {train.encoder}" if train.encoder else ""
+    return f"{train.pretrain} on blurred images {shared}{encoder}"
+
+
 def training_sentence(grid, rows, profile):
     """Widths, epochs and seeds of a table's trainings, and how their networks are tested."""
     trainings = {e.row.method: e.train for e in grid.experiments(rows, profile)}
     widths = _usual({method: f"{train.width:g}" for method, train in trainings.items()})
-    shared = {method: str(train.pretrain) for method, train in trainings.items()}
     epochs = _usual({method: str(train.epochs) for method, train in trainings.items()})
-    before = (
-        f" after {_usual(shared)} on blurred images that all rows of a network share" if set(shared.values()) != {"0"} else ""
-    )
+    before = _usual({method: _before(train) for method, train in trainings.items()})
     seeds = {}
     for experiment in (e for row in rows for e in grid.experiments([row], profile)):
         seeds.setdefault(experiment.row.method, set()).add(experiment.seed)
     counted = {tuple(sorted(found)) for found in seeds.values()}
     scale = grid.profile(profile)
     return (
-        f"Trained at width {widths}, epochs: {epochs}{before}, "
+        f"Trained at width {widths}, epochs: {epochs}{before and ' after '}{before}, "
         f"seeds {' or '.join(', '.join(map(str, c)) for c in sorted(counted))}. Tested with {scale.test}; what has a "
         "size rule of its own follows that."
     )

@@ -31,6 +31,8 @@ class TrainConfig:
     width: float
     init: str
     pretrain: int
+    encoder: int
+    own_base: bool
     crop_sides: tuple[int, ...]
     size: int
     epochs: int
@@ -147,21 +149,25 @@ class Experiment:
 
     @property
     def pretraining(self):
-        """The training on blurred images whose weights this one starts from, the same for all rows of a network; None without.
+        """The training on blurred images that this one goes on from; None without. Nothing in it depends on a row's images.
 
-        Its learning rate stays up ("stable"): it falls in the rows' own epochs, on their own images, which so decide.
+        "base": of a network with its options, for all rows that have them; its weights go on. Before it, "encoder": of the
+        network as published, for all options; only its encoder goes on, as in the paper only the encoder comes from ImageNet.
+        The learning rate stays up ("stable") in both: it falls in the rows' own epochs, on their own images, which so decide.
         """
-        if not self.train.pretrain:
-            return None
-        change = {"pretrain": 0, "epochs": self.train.pretrain, "schedule": "stable"}
-        row = dataclasses.replace(
-            self.row,
-            train="B",
-            copy_paste="none",
-            layer=0,
-            training={**self.row.training, **change},
-        )
-        return dataclasses.replace(self, name=f"{self.row.model}_base", row=row, seed=0)
+        train = self.train
+        if train.pretrain:
+            return self._before("base", {"pretrain": 0, "epochs": train.pretrain}, self.row.options)
+        if train.encoder:
+            published = self.profile.models.get(self.row.model, {}).get("options", {})
+            return self._before("encoder", {"encoder": 0, "epochs": train.encoder}, published)
+        return None
+
+    def _before(self, stage, change, options):
+        training = {**self.row.training, **change, "schedule": "stable"}
+        row = dataclasses.replace(self.row, train="B", copy_paste="none", layer=0, options=options, training=training)
+        seed = self.seed if self.train.own_base else 0
+        return dataclasses.replace(self, name=f"{self.row.model}_{stage}", row=row, seed=seed)
 
     def training(self, data):
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""

@@ -19,7 +19,10 @@ def fill(experiments, sets, jobs=None, force=False, progress=True):
     Returns:
         list of Run, in the order of `experiments`.
     """
-    first = {before.run_id(""): before for e in experiments if (before := e.pretraining)}.values()
+    bases = {base.run_id(""): base for e in experiments if (base := e.pretraining)}
+    encoders = {encoder.run_id(""): encoder for base in bases.values() if (encoder := base.pretraining)}
+    # Who waits for nobody goes first, so that nobody waits.
+    first = [*encoders.values(), *sorted(bases.values(), key=lambda base: base.pretraining is not None)]
     tasks = [partial(runs.get, experiment, (), False, progress) for experiment in first]
     tasks += [partial(runs.get, experiment, sets[experiment.name], force, progress) for experiment in experiments]
     return _side_by_side(tasks, experiments[0].profile, jobs, progress)[len(first) :] if tasks else []

@@ -81,9 +81,10 @@ def _time(profile, seconds):
     ids = set()
     for path in paths.tables(profile).glob("*.csv"):
         ids |= set(pd.read_csv(path, usecols=lambda name: name == "run", dtype=str).get("run", pd.Series()).dropna())
-    records = {name: runs.Run(paths.runs(profile) / name).record for name in ids}
-    for base in {record.get("pretraining") for record in records.values()} - {None}:
-        records[base] = runs.Run(paths.runs(profile) / base).record
+    records = {}
+    while ids:
+        records |= {name: runs.Run(paths.runs(profile) / name).record for name in ids}
+        ids = {base for record in records.values() if (base := record.get("pretraining")) and base not in records}
     spent = [record["seconds"] for record in records.values() if "seconds" in record]
     parts = {work: sum(those.get(work, 0) for those in spent) for work in ("training", "scoring")}
     facts = [] if seconds is None else [f"{_minutes(seconds)} for this command"]

@@ -153,7 +153,8 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
         experiment: config.Experiment. portraits: training samples. folder: of the run.
         progress:   show a bar; `position` is its line where several trainings run side by side.
         faces:      datasets.Faces, for rows with copy and paste.
-        pretrained: the network to start from, of which only the last stage is trained; None: all stages, from the seed.
+        pretrained: the network of `experiment.pretraining`; of a base all weights go on and only the last stage is trained, of an
+            encoder only the backbones go on. None: from the seed.
     Returns:
         the trained network, on its device, in eval mode.
     Raises:
@@ -177,9 +178,12 @@ def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=config.workers, collate_fn=views.collate)
     loader = accelerator.prepare(loader)
     stages, state = network.stages(), _read_checkpoint(folder)
-    if pretrained is not None:
+    if pretrained is not None and config.pretrain:
         stages = stages[-1:]
         network.load_state_dict(pretrained.state_dict())
+    elif pretrained is not None:
+        for part in backbones(network):
+            network.get_submodule(part).load_state_dict(pretrained.get_submodule(part).state_dict())
     epochs = epochs_of(stages, config.epochs)
     history = state.get("history", [])
     network.load_state_dict(state.get("network", network.state_dict()))

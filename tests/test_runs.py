@@ -17,7 +17,7 @@ from p3mlib import config, runs
 from p3mlib.datasets import MissingData
 from p3mlib.fill import fill
 from p3mlib.io import PrivateFile
-from p3mlib.train import fit, learning_rate
+from p3mlib.train import build, fit, learning_rate
 
 SETS = [("P3M-500-P", "B"), ("P3M-500-NP", "N")]
 
@@ -25,7 +25,8 @@ SETS = [("P3M-500-P", "B"), ("P3M-500-NP", "N")]
 def experiment(name="p3mnet_r34", **train):
     base = config.load().experiment(name, "smoke")
     train = {"pretrain": 0, "epochs": 2, **train}
-    return replace(base, profile=replace(base.profile, train=replace(base.profile.train, **train)))
+    row = replace(base.row, training={})
+    return replace(base, row=row, profile=replace(base.profile, train=replace(base.profile.train, **train)))
 
 
 def test_a_run_holds_everything_and_is_not_done_again(home, monkeypatch):
@@ -91,7 +92,8 @@ def test_another_way_of_testing_scores_again_without_training(home, monkeypatch)
 def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(row, home, monkeypatch):
     """A real SIGKILL after the first epochs, then the same command again; of one stage, of three, and with a critic."""
     spec = f"from dataclasses import replace; from p3mlib import config, runs; e = config.load().experiment('{row}', 'smoke'); "
-    spec += "t = replace(e.profile.train, epochs=8, pretrain=0); e = replace(e, profile=replace(e.profile, train=t)); "
+    spec += "e = replace(e, row=replace(e.row, training={})); t = replace(e.profile.train, epochs=8, pretrain=0); "
+    spec += "e = replace(e, profile=replace(e.profile, train=t)); "
     spec += "runs.get(e, [], progress=False)"
 
     def start(folder):
@@ -142,6 +144,32 @@ def test_rows_of_a_network_start_from_one_pretraining_on_blurred_images(home, mo
     start = runs.Run(other).load().state_dict()
     same = [key for key in start if "running" not in key and "num_batches" not in key]
     assert all(torch.allclose(still[key], start[key], atol=1e-9) for key in same), "it starts where the pretraining ended"
+
+
+def test_options_of_a_network_share_an_encoder_for_each_seed(home):
+    rows = [experiment(name, pretrain=1, encoder=2, own_base=True, epochs=1) for name in ("p3mnet_r34", "basic", "p3mnet_r34_n")]
+    bases = [row.pretraining for row in rows]
+    assert [base.name for base in bases] == ["p3mnet_resnet34_base"] * 3 and bases[0].run_id("d") == bases[2].run_id("d")
+    assert bases[0].run_id("d") != bases[1].run_id("d") != replace(rows[1], seed=1).pretraining.run_id("d")
+    assert len({base.pretraining.run_id("d") for base in bases}) == 1 and bases[1].pretraining.pretraining is None
+    assert bases[1].pretraining.row.options == {} and bases[1].row.options == rows[1].row.options
+    assert replace(rows[0], seed=1).pretraining.pretraining.seed == 1
+
+    whole, basic = fill(rows[:2], {row.name: [] for row in rows}, jobs=2, progress=False)
+    (encoder,) = (runs.Run(path.parent) for path in home.rglob("p3mnet_resnet34_encoder-s0-*/run.json"))
+    for run in (whole, basic):
+        base = runs.Run(run.folder.with_name(run.record["pretraining"]))
+        assert base.record["pretraining"] == encoder.id and len(run.training_log()) == 4
+
+
+def test_of_an_encoder_only_the_backbone_goes_on(home, tmp_path):
+    one = experiment("basic", epochs=1, lr=1e-12)
+    source = build(replace(one, seed=7))
+    portraits = runs.open_set("train", "B", one.profile, False)
+    end = fit(one, portraits, tmp_path / "run", progress=False, pretrained=source).state_dict()
+    for name, start in build(one).named_parameters():
+        expected = source.get_parameter(name) if name.startswith("encoder.") else start
+        torch.testing.assert_close(end[name], expected.detach(), atol=1e-9, rtol=0)
 
 
 def test_after_a_pretraining_only_the_last_stage_is_trained(home):
