@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from p3mlib import paths, report
+from p3mlib import config, paths, report
 from p3mlib.claims import ablation, copy_paste, methods, obfuscation
 from p3mlib.claims.numbers import NotRun, Numbers, from_paper, from_tables
 from p3mlib.io import write_text
@@ -119,10 +119,13 @@ def caption(board, profile, per_image, draws):
     decided = counts.get("PASS", 0) + counts.get("FAIL", 0)
     told = ", ".join(f"{counts.get(v, 0)} {v}" for v in VERDICTS)
     share = f" ({counts.get('PASS', 0) / decided:.0%} of the decided pass)" if decided else ""
+    grid = config.load()
+    bound = any(e.train.pretrain and not e.train.own_base for e in grid.experiments(grid.rows, profile))
+    shared = "Networks whose seeds share a base (see the captions) vary in their own epochs alone. " if bound else ""
     source = f"{per_image:.0%} of the errors come per image, the others as means over images" if per_image < 1 else "per image"
     return (
         f"The paper's claims on the tables of profile {profile}: {told}{share}. A verdict stands where at least {SURE:.0%} of "
-        f"{draws} tables from images and seeds drawn anew agree (agreement); otherwise it is undecided. Errors: {source}. "
+        f"{draws} tables from images and seeds drawn anew agree (agreement); otherwise it is undecided. {shared}Errors: {source}. "
         "Chance: how often tables pass whose rows have exchanged their numbers, over the whole table / only among the rows of "
         "one method; where it is above 30% a PASS says little. Compare with the first what ranks methods, with the second what "
         "ranks settings."
