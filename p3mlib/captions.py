@@ -99,9 +99,9 @@ def _before(train):
     """How many epochs of which a training starts from, in words."""
     if not train.pretrain:
         return ""
-    shared = "of its own" if train.own_base else "that all seeds share"
-    encoder = f", from an encoder of {train.encoder}" if train.encoder else ""
-    return f"{train.pretrain} on blurred images {shared}{encoder}"
+    shared = "rows of a seed" if train.own_base else "rows and seeds"
+    encoder = f", from an encoder of {train.encoder} epochs" if train.encoder else ""
+    return f"{train.pretrain} on blurred images, the same for all {shared}{encoder}"
 
 
 def training_sentence(grid, rows, profile):
