@@ -91,7 +91,7 @@ class Row:
     """What is trained: `train` is the domain of the training images, B (blurred) or N (normal); `copy_paste` is none, icp, fcp
     or matched, with the `layer` of fcp (see copy_paste.py).
 
-    The rest a profile may say for a model (`Profile.models`): of the profile's seeds the first `seeds` are run, 0 runs all;
+    The rest a profile may say for a model or a row (`Profile.models`): of the profile's seeds the first `seeds` are run, 0 runs all;
     `lr` and `width` multiply the profile's, fields of TrainConfig in `training` go before it; `options` join the row's own.
     """
 
@@ -201,7 +201,7 @@ class Grid:
     def experiment(self, row, profile, seed=0):
         """The training of `row` in `profile` with `seed`; ValueError lists what there is."""
         known, scale = _known(self.rows, row, "row"), self.profile(profile)
-        change = scale.models.get(known.model, {})
+        change = _merged(scale.models.get(known.model, {}), scale.models.get(row, {}))
         known = dataclasses.replace(known, **{**change, "options": {**known.options, **change.get("options", {})}})
         return Experiment(row, known, scale, seed, self.published.get(known.model, {}))
 
@@ -294,12 +294,13 @@ def parse(text):
         if row.copy_paste not in COPY_PASTE:
             raise ValueError(f"rows.{name}.copy_paste: '{row.copy_paste}' is not one of {', '.join(COPY_PASTE)}")
     for profile in profiles.values():
-        for model, change in profile.models.items():
-            where = f"profiles.{profile.name}.models.{model}"
-            if model not in {row.model for row in rows.values()}:
-                raise ValueError(f"{where}: no row trains it")
-            _build(Row, {"method": "", "backbone": "", "model": model, "train": "", **change}, where)
-            change["training"] = _fields(change.get("training", {}), profile, f"{where}.training")
+        for name, change in profile.models.items():
+            where = f"profiles.{profile.name}.models.{name}"
+            if name not in {row.model for row in rows.values()} | rows.keys():
+                raise ValueError(f"{where}: neither a row nor what one trains")
+            _build(Row, {"method": "", "backbone": "", "model": name, "train": "", **change}, where)
+            if "training" in change:
+                change["training"] = _fields(change["training"], profile, f"{where}.training")
     tables = {n: _build(Table, table, f"tables.{n}") for n, table in raw["tables"].items()}
     notebooks = {name: tuple(wanted) for name, wanted in raw["notebooks"].items()}
     for where, wanted in [*notebooks.items(), *((f"tables.{n}", t.rows) for n, t in tables.items())]:

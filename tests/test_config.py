@@ -32,7 +32,7 @@ def edited(path, value):
         (("rows", "basic", "colour"), "red", r"rows.basic: unknown key \['colour'\]"),
         (("tables", 7, "rows"), ["basic", "nobody"], r"tables.7: no such row \['nobody'\]"),
         (("profiles", "laptop", "models", "lf"), {"depth": 3}, r"profiles.laptop.models.lf: unknown key \['depth'\]"),
-        (("profiles", "laptop", "models", "unet"), {}, r"profiles.laptop.models.unet: no row trains it"),
+        (("profiles", "laptop", "models", "unet"), {}, r"profiles.laptop.models.unet: neither a row nor what one trains"),
         (("published", "modnet", "lr"), "high", r"published.modnet.lr: expected float, got 'high'"),
         (("published", "modnet", "optimiser"), "adagrad", r"train.optimiser: 'adagrad' is not one of adam, sgd"),
         (("extra",), 1, r"unknown key \['extra'\]"),
@@ -67,6 +67,14 @@ def test_the_run_id_changes_with_what_changes_training_and_with_nothing_else():
     longer = replace(base, profile=replace(base.profile, train=replace(base.profile.train, epochs=3)))
     others = [longer, replace(base, seed=1), grid.experiment("tfi", "smoke"), grid.experiment("basic", "laptop")]
     assert len({e.run_id("data") for e in (base, *others)} | {base.run_id("other data")}) == 6
+
+
+def test_a_profile_changes_a_network_and_one_of_its_rows():
+    models = {"p3mnet_resnet34": {"lr": 2.0, "training": {"clip": 1.0}}, "basic": {"seeds": 1, "training": {"epochs": 3}}}
+    grid = config.parse(edited(("profiles", "laptop", "models"), models))
+    basic, tfi = (grid.experiment(name, "laptop") for name in ("basic", "tfi"))
+    assert (basic.row.lr, basic.row.seeds, basic.train.clip, basic.train.epochs) == (2.0, 1, 1.0, 3)
+    assert (tfi.row.lr, tfi.row.seeds, tfi.train.clip, tfi.train.epochs) == (2.0, 0, 1.0, grid.profile("laptop").train.epochs)
 
 
 def test_seeds_count_from_zero():
