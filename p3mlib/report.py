@@ -255,6 +255,11 @@ def summary(results, metrics, scaled):
     return cells
 
 
+def network_of(label):
+    """What a labelled method is without its copy and paste and its modules."""
+    return label.partition("+")[0]
+
+
 def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-500-P", draws=2000):
     """How much larger the error of `one` is than that of `other`, on the same images.
 
@@ -262,10 +267,10 @@ def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-50
         results: of trained methods. one, other: (label, setting). scaled: show sums at the paper's image size.
     Returns:
         (mean, low, high): 95% interval of the mean over images and seeds, drawn anew together (the same seeds on both sides where
-        they are the same trained networks); None where one was not run or no image has the metric.
+        they are rows of one network, whose seeds share more than their number); None where one was not run or no image has the
+        metric.
     """
     sides, rng = [], np.random.default_rng(0)
-    same_networks = (one[0], one[1][0]) == (other[0], other[1][0])
     for method, setting in (one, other):
         key = method, setting, dataset
         found = [r.errors for r in results if (r.label, r.setting, r.dataset) == key and r.errors is not None]
@@ -276,12 +281,13 @@ def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-50
     known = ~np.isnan([side.sum(0) for side in sides]).any(0)  # no face, no face-hole rate
     sides = [side[:, known] for side in sides]
     images, means = int(known.sum()), []
+    together = network_of(one[0]) == network_of(other[0]) and len(sides[0]) == len(sides[1])
     if not images:
         return None
     for _ in range(draws):
         picks = rng.integers(images, size=images)
         seeds = [rng.integers(len(side), size=len(side)) for side in sides]
-        seeds = seeds[:1] * 2 if same_networks else seeds
+        seeds = seeds[:1] * 2 if together else seeds
         means.append([side[chosen].mean(0)[picks].mean() for side, chosen in zip(sides, seeds, strict=True)])
     low, high = np.quantile(np.subtract(*np.transpose(means)), [0.025, 0.975])
     return sides[0].mean() - sides[1].mean(), low, high

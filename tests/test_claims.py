@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from p3mlib import claims, plots
+from p3mlib import claims, plots, report
 from p3mlib.__main__ import main
 from p3mlib.claims import Numbers, methods
 from p3mlib.claims.numbers import EARLIER, VARIANTS
@@ -127,6 +127,25 @@ def test_rows_exchange_all_their_numbers_together():
     assert all(drawn.values["5", m, "B:B", "P3M-500-P", "MSE"] - drawn(5, m, "B:B") == 10 for m in "ABCD")
     one = Numbers({("9", m, "B:B", "P3M-500-P", "SAD"): v for m, v in (("R", 1.0), ("R+ICP", 2.0), ("S", 3.0))})
     assert one.shuffled(np.random.default_rng(0), within=True)(9, "S", "B:B") == 3
+
+
+def test_what_is_drawn_does_not_depend_on_which_tables_are_there():
+    rng = np.random.default_rng(0)
+    keys = [(t, m, "B:N", d, "SAD") for t, d in (("4", "P3M-500-P"), ("9", "P3M-500-NP")) for m in ("SHM", "LF")]
+    whole = Numbers({key: rng.random((3, 16)) for key in keys})
+    part = Numbers({key: whole.values[key] for key in keys[2:]})
+    drawn, again, other = whole.resampled(5), part.resampled(5), whole.resampled(6)
+    assert all(again.values[key] == drawn.values[key] != other.values[key] for key in keys[2:])
+
+
+def test_images_without_a_face_have_no_hole():
+    frame = pd.DataFrame({"SAD": [1.0, 2.0, 3.0], "Hole": [0.5, np.nan, 0.1], "SAD-FG": [np.nan] * 3})
+    result = report.Result("SHM", "B:N", "P3M-500-NP", frame, seed=0)
+    numbers = claims.from_results({9: [result, report.Result("SHM", "B:N", "P3M-500-NP", frame * 2, seed=1)]})
+    assert numbers.values["9", "SHM", "B:N", "P3M-500-NP", "Hole"].shape == (2, 2)
+    assert numbers(9, "SHM", "B:N", "Hole", "P3M-500-NP") == pytest.approx(0.45)
+    with pytest.raises(claims.NotRun):
+        numbers(9, "SHM", "B:N", "SAD-FG", "P3M-500-NP")
 
 
 def test_counts_have_no_noise(home):

@@ -36,8 +36,7 @@ def evaluate(numbers, draws=200, predicates=PREDICATES):
         ratio; not run), agreement (share of draws with the same answer; NaN where nothing was drawn, as with parameter
         counts), held (share of draws where the claim holds), numbers (or what is missing).
     """
-    rng, rows = np.random.default_rng(0), []
-    tables = [numbers.resampled(rng) for _ in range(draws)]
+    rows, tables = [], [numbers.resampled(draw) for draw in range(draws)]
     for predicate in predicates:
         row = {"claim": predicate.__name__.upper(), "says": predicate.__doc__, "agreement": float("nan"), "held": float("nan")}
         asked = _Asked(numbers.values)

@@ -1,6 +1,7 @@
 """Numbers of a set of tables, by (table, method, setting, data set, metric), and how they are read and drawn anew."""
 
 import re
+import zlib
 from dataclasses import dataclass
 from functools import cache
 
@@ -48,15 +49,22 @@ class Numbers:
         """SAD(B:N) - SAD(N:N) of Table 4."""
         return self(4, method, "B:N") - self(4, method, "N:N")
 
-    def resampled(self, rng):
-        """Means over images and seeds drawn anew: one draw of images a data set, the same for all; seeds for each method."""
-        picks, drawn = {}, {}
+    def resampled(self, draw):
+        """Means over images and seeds drawn anew: one draw of images a data set, the same for all; seeds for each network, the
+        same for its rows, which share more than the number of a seed.
+
+        The number `draw` alone decides them, so they are the same whichever tables are there.
+        """
+
+        @cache
+        def picks(what, count):
+            return np.random.default_rng([draw, zlib.crc32(repr(what).encode())]).integers(count, size=count)
+
+        drawn = {}
         for key, array in self.values.items():
             if np.ndim(array) == 2:
                 seeds, images = array.shape
-                chosen = picks.setdefault((key[3], images), rng.integers(images, size=images))
-                which = picks.setdefault((key[1], key[2][:1], seeds), rng.integers(seeds, size=seeds))
-                array = array[which][:, chosen].mean()
+                array = array[picks(report.network_of(key[1]), seeds)][:, picks(key[3], images)].mean()
             drawn[key] = array
         return Numbers(drawn)
 
@@ -84,17 +92,19 @@ class Numbers:
 
 def _family(table, method):
     """What a method is without its modules and its copy and paste."""
-    return "" if table == "7" else method.partition("+")[0]
+    return "" if table == "7" else report.network_of(method)
 
 
 def from_results(results):
-    """Numbers of ours. Args: results: table -> list of report.Result; per-image errors that are NaN count as absent."""
+    """Numbers of ours. Args: results: table -> list of report.Result; images where an error is NaN, as without a face, are left out."""
     found = {}
     for table, items in results.items():
         for r in items:
             for metric in r.errors.columns if r.errors is not None else ():
-                found.setdefault((str(table), r.label, r.setting, r.dataset, metric), []).append(r.errors[metric].to_numpy())
-    return Numbers({key: np.stack(arrays) for key, arrays in found.items() if not np.isnan(arrays).any()})
+                errors = r.errors[metric].dropna().to_numpy()
+                if errors.size:
+                    found.setdefault((str(table), r.label, r.setting, r.dataset, metric), []).append(errors)
+    return Numbers({key: np.stack(arrays) for key, arrays in found.items()})
 
 
 def from_tables(profile):
@@ -113,7 +123,8 @@ def from_tables(profile):
     if not any(file.exists() for file in files):
         raise FileNotFoundError(f"{folder}: no tables; make them with: make paper PROFILE={profile}")
     for file in filter(lambda f: f.exists(), files):
-        frame = pd.read_csv(file, dtype={"table": str, "seed": "Int64"}, keep_default_na=False, na_values=[""])
+        kinds = {"seed": "Int64", **dict.fromkeys(("table", "setting", "cp", "run"), str)}
+        frame = pd.read_csv(file, dtype=kinds, keep_default_na=False, na_values=[""])
         frame = frame[~frame["method"].isin(report.REFERENCES) & frame["value"].notna()]
         sizes = report.at_paper_scale(frame)
         text = frame[["setting", "cp", "run"]].fillna("")
