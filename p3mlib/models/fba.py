@@ -54,7 +54,8 @@ def click_maps(trimap):
     for plane in trimap[:, 0].detach().float().cpu().numpy():
         for known in (plane < 0.25, plane > 0.75):
             distance = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 0) if known.any() else np.inf * (1 + plane)
-            maps += [np.exp(-(distance**2) / (2 * (spread * REACH) ** 2)) for spread in SPREADS]
+            squared = np.rint(distance**2)  # whole numbers; OpenCV's root of them depends on where the array lies in memory
+            maps += [np.exp(-squared / (2 * (spread * REACH) ** 2)) for spread in SPREADS]
     return torch.from_numpy(np.stack(maps)).view(len(trimap), 6, *trimap.shape[2:]).to(trimap)
 
 
