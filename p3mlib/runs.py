@@ -89,8 +89,11 @@ def _open(name, root, domain):
 
 
 def _kept(name, domain, profile, progress):
-    """`open_set` for training and scoring: decoded once a process where the profile trains from memory."""
-    if not profile.train.in_memory:
+    """`open_set` for training and scoring: P3M-Synth is decoded once a process where the profile trains from memory.
+
+    Real photographs are larger and many more: they stay on disk.
+    """
+    if not profile.train.in_memory or paths.real_root(_HOME_OF.get(name, "P3M-10k")) is not None:
         return open_set(name, domain, profile, progress)
     return _in_memory(name, domain, data_root(name, profile, progress), data_identity(name, domain, profile))
 

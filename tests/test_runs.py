@@ -191,6 +191,14 @@ def test_a_process_looks_at_all_files_and_decodes_them_once(home, monkeypatch):
     assert isinstance(runs._kept("train", "B", large, False), runs.datasets.Portraits)
 
 
+def test_real_photographs_stay_on_disk(home, monkeypatch):
+    profile = experiment().profile
+    monkeypatch.setenv("P3M_ROOT", str(runs.data_root("train", profile)))
+    for name, domain in (("train", "B"), *SETS):
+        assert isinstance(runs._kept(name, domain, profile, False), runs.datasets.Portraits)
+    assert isinstance(runs._kept("RWP", "N", profile, False), runs.datasets.InMemory)
+
+
 def test_training_learns(home):
     """Sixteen images, learned nearly by heart."""
     run = runs.get(experiment(epochs=25, width=0.125, lr=3e-3), [], progress=False)
