@@ -162,7 +162,7 @@ def _notebooks(folder, failed):
 
 
 def _without_widgets(notebook):
-    """The notebook without what only a live kernel shows: widgets, and progress bars on the error stream."""
+    """The notebook without what only a live kernel shows (widgets, progress bars on the error stream), its printed lines joined."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -171,5 +171,11 @@ def _without_widgets(notebook):
                 data = output.get("data", {})
                 for kind in [k for k in data if "widget" in k or k == "application/javascript"]:
                     del data[kind]
-            cell.outputs = kept
+            cell.outputs = []
+            for output in kept:
+                last = cell.outputs[-1] if cell.outputs else output
+                if last is not output and last.output_type == output.output_type == "stream":
+                    last.text += output.text
+                else:
+                    cell.outputs.append(output)
     return notebook

@@ -54,10 +54,10 @@ def built(home):
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(figures / "figure_07.png")
     bar = nbformat.v4.new_output("stream", name="stderr", text="progress bar")
     view = nbformat.v4.new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}, "text/plain": "slider"})
-    said = nbformat.v4.new_output("stream", name="stdout", text="the number is 42")
+    said, more = (nbformat.v4.new_output("stream", name="stdout", text=t) for t in ("the number is", " 42"))
     cells = [
         nbformat.v4.new_markdown_cell("see [06](06_p3mnet_ablation.ipynb)"),
-        nbformat.v4.new_code_cell("6 * 7", outputs=[bar, view, said]),
+        nbformat.v4.new_code_cell("6 * 7", outputs=[bar, view, said, bar, more]),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), executed / "02_metrics.ipynb")
     return home
