@@ -17,6 +17,7 @@ LAYERS = [
     {"datasets", "verify", "augment", "synthetic", "models", "traditional", "losses", "metrics", "config", "copy_paste"},
     {"train", "evaluate", "photos", "bench", "export", "layers", "anonymize_folder", "attack", "audit"},
     {"runs"},
+    {"fill"},
     {"report", "captions", "tables", "plots", "flow", "diagrams", "encoder_diagram", "structure_diagram", "claims", "widgets"}
     | {"copy_paste_diagram", "statistics", "transfer", "site"},
     {"__main__"},
