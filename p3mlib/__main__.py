@@ -109,7 +109,8 @@ def _parser():
 
 
 def _list(arguments):
-    from p3mlib import config, models, runs
+    from p3mlib import models
+    from p3mlib.experiments import config, runs
 
     grid = config.load()
     profile = grid.profile(arguments.profile)
@@ -124,7 +125,7 @@ def _list(arguments):
 
 
 def _synth(arguments):
-    from p3mlib import config
+    from p3mlib.experiments import config
     from p3mlib.synthetic import dataset
 
     data = config.load().profile(arguments.profile).data
@@ -139,7 +140,7 @@ def _synth(arguments):
 
 
 def _verify(arguments):
-    from p3mlib.verify import verify
+    from p3mlib.data.verify import verify
 
     problems = verify(arguments.folder)
     for problem in problems:
@@ -149,7 +150,7 @@ def _verify(arguments):
 
 
 def _layers(arguments):
-    from p3mlib.layers import write_layers
+    from p3mlib.data.foreground import write_layers
 
     failed = write_layers(arguments.folder, arguments.jobs, arguments.limit)
     for name, reason in failed.items():
@@ -158,7 +159,7 @@ def _layers(arguments):
 
 
 def _anonymize(arguments):
-    from p3mlib.anonymize_folder import REPORT, Settings, anonymize_folder
+    from p3mlib.privacy.folder import REPORT, Settings, anonymize_folder
 
     names = ("method", "strength", "region", "margin", "alpha", "landmarks", "keep_faceless", "force")
     settings = Settings(**{name: getattr(arguments, name) for name in names})
@@ -177,7 +178,7 @@ def _anonymize(arguments):
 
 
 def _audit(arguments):
-    from p3mlib import audit
+    from p3mlib.privacy import audit
 
     if not (arguments.folder or arguments.attack):
         raise ValueError("audit what? Name a folder of images, or pass --attack")
@@ -185,7 +186,7 @@ def _audit(arguments):
     reports = list(tqdm(images, desc="audit", unit="image", disable=arguments.json or not arguments.folder))
     rows = []
     if arguments.attack:
-        from p3mlib.attack import as_table, attack_table
+        from p3mlib.privacy.attack import as_table, attack_table
 
         rows = attack_table(arguments.size)
     if arguments.json:
@@ -196,8 +197,8 @@ def _audit(arguments):
 
 
 def _train(arguments):
-    from p3mlib import config
-    from p3mlib.fill import fill
+    from p3mlib.experiments import config
+    from p3mlib.experiments.parallel import fill
 
     grid = config.load()
     rows = arguments.rows or list(grid.rows)
@@ -209,9 +210,9 @@ def _train(arguments):
 
 
 def _predict(arguments):
-    from p3mlib import photos
+    from p3mlib.experiments import predict
 
-    damaged = photos.predict_files(
+    damaged = predict.predict_files(
         arguments.inputs, arguments.weights, arguments.output, arguments.strategy or "resize", arguments.ratio
     )
     for path, reason in damaged.items():
@@ -222,7 +223,8 @@ def _predict(arguments):
 def _bench(arguments):
     import pandas as pd
 
-    from p3mlib import bench, models
+    from p3mlib import models
+    from p3mlib.experiments import bench
 
     if arguments.size < 32 or arguments.size % 32:
         raise ValueError(f"--size {arguments.size}: a positive multiple of 32")
@@ -238,7 +240,7 @@ def _bench(arguments):
 
 def _export(arguments):
     from p3mlib import models
-    from p3mlib.export import export
+    from p3mlib.models.export import export
 
     if arguments.official:
         model = models.load_official(models.build_model(arguments.model), arguments.official)
@@ -251,7 +253,8 @@ def _export(arguments):
 
 
 def _claims(arguments):
-    from p3mlib import claims, config
+    from p3mlib.experiments import config
+    from p3mlib.results import claims
 
     config.load().profile(arguments.profile)
     board, caption = claims.of_profile(arguments.profile)
@@ -267,14 +270,16 @@ def _claims(arguments):
 
 
 def _report(arguments):
-    from p3mlib import site
+    from p3mlib.results import page
 
-    print(site.write_site(arguments.profile))
+    print(page.write_page(arguments.profile))
 
 
 def _notebooks(arguments):
-    from p3mlib import config, paths, runs, site
+    from p3mlib import paths
     from p3mlib.__main__ import _execute  # workers find it by this name; `__main__` is not imported by them
+    from p3mlib.experiments import config, runs
+    from p3mlib.results import page
 
     begin = time.monotonic()
     grid = config.load()
@@ -301,9 +306,9 @@ def _notebooks(arguments):
     failed = [name for name in names if failures[name]]
     for name in failed:
         print(f"{name}: {failures[name]}", file=sys.stderr)
-    page = site.write_site(arguments.profile, {name: failures[name] for name in failed}, time.monotonic() - begin)
+    written = page.write_page(arguments.profile, {name: failures[name] for name in failed}, time.monotonic() - begin)
     print(f"tables in {paths.tables(arguments.profile)}\nfigures in {paths.figures(arguments.profile)}")
-    print(f"executed notebooks in {folder}\neverything on one page: {page}")
+    print(f"executed notebooks in {folder}\neverything on one page: {written}")
     return 1 if failed else 0
 
 
@@ -324,8 +329,8 @@ def _execute(source, target, profile, folder):
 
 def _fill(grid, names, arguments):
     """Do the long work of the notebooks here, side by side and with progress bars; they then find it in the cache."""
-    from p3mlib import runs
-    from p3mlib.fill import fill, fill_untrained
+    from p3mlib.experiments import runs
+    from p3mlib.experiments.parallel import fill, fill_untrained
 
     profile = grid.profile(arguments.profile)
     needs = [grid.notebooks.get(name, ()) for name in names]

@@ -7,7 +7,7 @@ import matplotlib
 import pytest
 import torch
 
-from p3mlib import config
+from p3mlib.experiments import config
 
 matplotlib.use("Agg")
 

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image, ImageCms
 from skimage.data import astronaut
 
-from p3mlib import anonymize_folder as tool
-from p3mlib import faces, io
+from p3mlib import io
 from p3mlib.__main__ import main
 from p3mlib.anonymize import private_area
-from p3mlib.anonymize_folder import Settings, anonymize_folder
-from p3mlib.metadata import leftovers
+from p3mlib.privacy import faces
+from p3mlib.privacy import folder as tool
+from p3mlib.privacy.folder import Settings, anonymize_folder
+from p3mlib.privacy.metadata import leftovers
 
 SECRETS = (b"name of a person", b"a secret comment", b"<x:xmpmeta", b"a secret profile")
 

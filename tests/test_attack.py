@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from p3mlib import attack
 from p3mlib.anonymize import METHODS
+from p3mlib.privacy import attack
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_a_real_face_is_attacked_too(people):
     pytest.importorskip("dlib")
     from skimage.data import astronaut
 
-    from p3mlib import faces
+    from p3mlib.privacy import faces
 
     image = (astronaut()[:230, 110:340] / 255).astype(np.float32)
     (face,) = faces.detect(image)

@@ -11,9 +11,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from skimage.data import astronaut
 
-from p3mlib import anonymize, audit, faces, io
+from p3mlib import anonymize, io
 from p3mlib.__main__ import main
-from p3mlib.metadata import leftovers
+from p3mlib.privacy import audit, faces
+from p3mlib.privacy.metadata import leftovers
 
 dlib = pytest.importorskip("dlib")
 

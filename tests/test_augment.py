@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from p3mlib.augment import random_view
+from p3mlib.data.augment import random_view
 from p3mlib.matte import composite
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from p3mlib import claims, plots, report
 from p3mlib.__main__ import main
-from p3mlib.claims import Numbers, methods
-from p3mlib.claims.numbers import EARLIER, VARIANTS
+from p3mlib.drawing import plots
+from p3mlib.results import claims, report
+from p3mlib.results.claims import Numbers, methods
+from p3mlib.results.claims.numbers import EARLIER, VARIANTS
 
 
 def test_every_predicate_holds_on_the_papers_numbers():

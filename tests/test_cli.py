@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p3mlib import config, io
+from p3mlib import io
 from p3mlib.__main__ import main
+from p3mlib.experiments import config
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from p3mlib import config, report
+from p3mlib.experiments import config
+from p3mlib.results import report
 
-RAW = yaml.safe_load(config.resources.files("p3mlib").joinpath("experiments.yaml").read_text())
+RAW = yaml.safe_load(config.resources.files("p3mlib.experiments").joinpath("experiments.yaml").read_text())
 
 
 def edited(path, value):

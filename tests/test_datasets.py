@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p3mlib import datasets, io, matte
-from p3mlib.datasets import MissingData, face_below_brows, fingerprint, open_dataset, open_faces
-from p3mlib.verify import KINDS, verify
+from p3mlib import io, matte
+from p3mlib.data import datasets
+from p3mlib.data.datasets import MissingData, face_below_brows, fingerprint, open_dataset, open_faces
+from p3mlib.data.verify import KINDS, verify
 
 RNG = np.random.default_rng(0)
 SIZE = (48, 40)

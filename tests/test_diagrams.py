@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from p3mlib.diagrams import draw_network
-from p3mlib.encoder_diagram import draw_encoder
-from p3mlib.flow import ENCODER, groups, trace
+from p3mlib.drawing.encoder import draw_encoder
+from p3mlib.drawing.flow import ENCODER, groups, trace
+from p3mlib.drawing.network import draw_network
+from p3mlib.drawing.structure import NETWORKS, structures
 from p3mlib.models import build_model, count_parameters
-from p3mlib.structure_diagram import NETWORKS, structures
 
 OFF = {"tfi": False, "sbfi": False, "dbfi": False}
 
@@ -103,7 +103,7 @@ def test_outputs(full):
     assert full.parts["segmentation"].channels == 3 and full.parts["detail"].level == 0
 
 
-def test_basic_passes_its_off_twins_by(basic):
+def test_basic_goes_past_its_pass_throughs(basic):
     assert not [edge for edge in basic.edges if edge.used and not basic.parts[edge.target].active]
     assert all(sources(basic, f"{lane}{i}") == {"input": f"{lane}{i + 1}"} for lane in "SM" for i in range(4))
     assert not [name for name in basic.parts if name.startswith("side")]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from p3mlib.evaluate import evaluate, mean_matte, network_size, predict, resize, shrink, transition_only
+from p3mlib.experiments.evaluate import evaluate, mean_matte, shrink, transition_only
+from p3mlib.models.inference import network_size, predict, resize
 from p3mlib.models.network import MattingNetwork, MattingOutput
 
 

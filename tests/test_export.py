@@ -11,9 +11,11 @@ from p3mlib.models import build_model, save_pretrained
 
 @pytest.mark.parametrize("name", ["p3mnet_resnet34", "p3mnet_swin_t", "p3mnet_vitae_s"])
 def test_onnx_gives_the_same(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("p3mlib.models.swin_mp.DEPTHS", (1, 2, 1, 1))  # every kind of block, exported in a fraction of the time
-    monkeypatch.setattr("p3mlib.models.vitae.DEPTHS", (1, 1, 1, 1))
-    monkeypatch.setattr("p3mlib.models.resnet_mp.BLOCKS", (1, 1, 1, 1))
+    monkeypatch.setattr(
+        "p3mlib.models.p3mnet.swin_mp.DEPTHS", (1, 2, 1, 1)
+    )  # every kind of block, exported in a fraction of the time
+    monkeypatch.setattr("p3mlib.models.p3mnet.vitae.DEPTHS", (1, 1, 1, 1))
+    monkeypatch.setattr("p3mlib.models.p3mnet.resnet_mp.BLOCKS", (1, 1, 1, 1))
     torch.manual_seed(0)
     model = build_model(name, width=0.0625)
     model.train()(2 * torch.randn(2, 3, 64, 64) + 1)  # batch norms that do something

@@ -5,7 +5,7 @@ import torch
 from official import assert_every_tensor_arrived, official_state
 
 from p3mlib.models import build_model, count_parameters, load_imagenet, load_official
-from p3mlib.models.gfm import composition_difference, gfm_loss, glance_labels
+from p3mlib.models.trimap_free.gfm import composition_difference, gfm_loss, glance_labels
 
 
 def batch_of(size=64):

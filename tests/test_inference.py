@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from p3mlib.__main__ import main
-from p3mlib.bench import bench, plain
-from p3mlib.models import build_model, fast, twins
-from p3mlib.models.integration import upsample
+from p3mlib.experiments.bench import bench, plain
+from p3mlib.models import build_model, fast
+from p3mlib.models.blocks import upsample
+from p3mlib.models.p3mnet import fused
 
 VARIANTS = ("p3mnet_resnet34", "p3mnet_swin_t", "p3mnet_vitae_s")
 OTHERS = {"gfm": {}, "hatt": {"layers": (1, 2, 2, 1)}, "lf": {"blocks": (2, 2, 2, 2)}, "modnet": {}, "shm": {}}
@@ -65,23 +66,23 @@ def test_one_fast_network_takes_sizes_in_any_order(name):
 
 
 @torch.inference_mode()
-def test_twins_of_convolutions_equal_them():
+def test_fused_convolutions_equal_the_plain_ones():
     torch.manual_seed(0)
     x = torch.randn(2, 12, 9, 14)
     last, head, wide = nn.Conv2d(12, 5, 3, padding=1), nn.Conv2d(5, 3, 3, padding=1), nn.Conv2d(12, 2, 3, padding=1)
-    assert torch.allclose(twins.OutputConvolution(wide)(x), wide(x), atol=1e-5)
-    first, second = twins.folded_head(last, head)
+    assert torch.allclose(fused.OutputConvolution(wide)(x), wide(x), atol=1e-5)
+    first, second = fused.folded_head(last, head)
     assert torch.allclose(second(upsample(first(x), 2)), head(upsample(last(x), 2)), atol=1e-5)
     grouped = nn.Conv2d(64, 16, 3, padding=1, groups=4)
-    merged = twins.merged_groups(grouped)
+    merged = fused.merged_groups(grouped)
     y = torch.randn(1, 64, 7, 5)
     assert merged.groups == 1 and torch.allclose(merged(y), grouped(y), atol=1e-5)
-    assert twins.merged_groups(last) is last
+    assert fused.merged_groups(last) is last
 
 
 def test_spread_is_upsampling_and_three_shifts():
     maps = torch.randn(7, 3)
-    fine = (twins.spread(7, 4) @ maps.flatten()).float()
+    fine = (fused.spread(7, 4) @ maps.flatten()).float()
     grown = nn.functional.interpolate(maps.T[None], scale_factor=4, mode="linear")[0]
     expected = sum(nn.functional.pad(grown[t], (1, 1))[t : t + 28] for t in range(3))
     assert torch.allclose(fine, expected, atol=1e-6)
@@ -96,11 +97,11 @@ def test_half_precision_is_close_and_comes_back_as_float32(name):
 
 
 def test_bench_measures_every_path(monkeypatch, capsys):
-    monkeypatch.setattr("p3mlib.bench.build_model", lambda name: build_model(name, width=0.0625))
+    monkeypatch.setattr("p3mlib.experiments.bench.build_model", lambda name: build_model(name, width=0.0625))
     rows = bench(["p3mnet_resnet34"], size=64, rounds=2, memory=False, progress=False)
     assert [row["path"] for row in rows] == ["plain", "fp32", "bf16"]
     assert rows[0]["ratio"] == 1 and all(row["ms"] > 0 and math.isnan(row["peak_mib"]) for row in rows)
-    monkeypatch.setattr("p3mlib.bench._peak_memory", lambda *arguments: 1.0)
+    monkeypatch.setattr("p3mlib.experiments.bench._peak_memory", lambda *arguments: 1.0)
     assert main(["bench", "p3mnet_resnet34", "--size", "64", "--rounds", "1", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert {row["model"] for row in shown} == {"p3mnet_resnet34"} and shown[1]["size"] == 64
@@ -109,7 +110,7 @@ def test_bench_measures_every_path(monkeypatch, capsys):
 
 
 def test_peak_memory_is_that_of_one_pass():
-    from p3mlib.bench import _peak_memory
+    from p3mlib.experiments.bench import _peak_memory
 
     assert 1 < _peak_memory("p3mnet_resnet34", "plain", 128, "cpu") < 1000
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from timm.models.densenet import DenseNet
 from torch import nn
 
+from p3mlib.experiments.train import Objective
 from p3mlib.models import build_model, count_parameters, fast, load_imagenet, load_official
-from p3mlib.models.lf_losses import branch_loss, fusion_loss, regulariser
-from p3mlib.train import Objective
+from p3mlib.models.trimap_free.lf_losses import branch_loss, fusion_loss, regulariser
 
 LAYERS = json.loads((Path(__file__).parent / "parity" / "network" / "keys_lf.json").read_text())
 SHALLOW = (3, 2, 1, 2)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from p3mlib.models import build_model
-from p3mlib.models.lf_losses import branch_loss, fusion_loss, gradient_loss, regulariser
+from p3mlib.models.trimap_free.lf_losses import branch_loss, fusion_loss, gradient_loss, regulariser
 
 BLOCKS = (3, 2, 1, 2)
 TINY = math.sqrt(1e-7)

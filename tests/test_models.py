@@ -19,8 +19,8 @@ from p3mlib.models import (
     load_official,
     save_pretrained,
 )
+from p3mlib.models.blocks import unpool
 from p3mlib.models.network import fuse
-from p3mlib.models.p3mnet import unpool
 from p3mlib.models.resnet import StrideFirst
 
 NETWORK = Path(__file__).parent / "parity" / "network"
@@ -302,7 +302,7 @@ def test_every_parameter_gets_a_gradient(name):
 
 
 def test_padded_tokens_and_foreign_regions_are_never_attended():
-    from p3mlib.models.swin_mp import _labels
+    from p3mlib.models.p3mnet.swin_mp import _labels
 
     # Cuts of the official masks on the rolled grid, for a padding of 0, below, at and above 4.
     for length, padding, cuts in ((14, 0, [7, 11]), (21, 2, [14, 16, 18]), (21, 4, [14, 18]), (21, 6, [12, 14, 18])):

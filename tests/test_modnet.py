@@ -6,7 +6,7 @@ from official import assert_every_tensor_arrived, official_state
 from scipy.ndimage import gaussian_filter
 
 from p3mlib.models import build_model, count_parameters, load_official
-from p3mlib.models.modnet import IBNorm, coarse_matte, objectives
+from p3mlib.models.trimap_free.modnet import IBNorm, coarse_matte, objectives
 
 
 def test_parameters_are_those_of_table_11():

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from p3mlib import config, report, tables
+from p3mlib.experiments import config
+from p3mlib.results import report, tables
 
 
 def errors(sad, kilopixels=20.0):

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from p3mlib import config, runs
-from p3mlib.datasets import MissingData
-from p3mlib.fill import fill
+from p3mlib.data.datasets import MissingData
+from p3mlib.experiments import config, runs
+from p3mlib.experiments.parallel import fill
+from p3mlib.experiments.train import build, fit, learning_rate
 from p3mlib.io import PrivateFile
-from p3mlib.train import build, fit, learning_rate
 
 SETS = [("P3M-500-P", "B"), ("P3M-500-NP", "N")]
 

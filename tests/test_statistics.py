@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from p3mlib import paths, statistics
-from p3mlib.statistics import ROWS, image_statistics, set_statistics, statistics_table
+from p3mlib import paths
+from p3mlib.results import statistics
+from p3mlib.results.statistics import ROWS, image_statistics, set_statistics, statistics_table
 
 
 def half(soft=0):

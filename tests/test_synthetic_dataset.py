@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from p3mlib import anonymize, datasets, io, matte
+from p3mlib import anonymize, io, matte
+from p3mlib.data import datasets
+from p3mlib.data.verify import verify
 from p3mlib.synthetic import dataset
-from p3mlib.verify import verify
 
 COUNTS = {"train": 4, "P3M-500-P": 3, "P3M-500-NP": 2, "RWP": 2, "CelebA": 3}
 SIZE = (56, 48)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from p3mlib import config, paths, runs
-from p3mlib.evaluate import predict
+from p3mlib import paths
+from p3mlib.experiments import config, runs
+from p3mlib.models.inference import predict
+from p3mlib.results.transfer import anchors, transfer, transfer_errors, transfer_table
 from p3mlib.synthetic import dataset
-from p3mlib.transfer import anchors, transfer, transfer_errors, transfer_table
 
 ROWS = ["p3mnet_r34"]
 
@@ -40,7 +41,7 @@ def test_networks_of_p3m_synth_are_scored_on_the_other_folder(home, portraits):
 def test_every_network_sees_the_size_of_the_profile_and_a_trimap_stays_exact(home, portraits, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "p3mlib.transfer.predict", lambda model, image, **how: seen.append(image.shape) or predict(model, image, **how)
+        "p3mlib.results.transfer.predict", lambda model, image, **how: seen.append(image.shape) or predict(model, image, **how)
     )
     shm, _, dim, _ = transfer(["shm", "dim"], "smoke", portraits, limit=2, progress=False)
     assert set(seen) == {(64, 38, 3)}, "the longer side of 160 x 96 cut down to the profile's 64"

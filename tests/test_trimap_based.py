@@ -6,14 +6,15 @@ import torch
 from official import assert_every_tensor_arrived, official_state
 from test_trimap_free import batch_of
 
-from p3mlib.evaluate import predict, with_regions
+from p3mlib.experiments.evaluate import with_regions
+from p3mlib.experiments.train import Objective
 from p3mlib.models import build_model, count_parameters, fast, load_imagenet, load_official
-from p3mlib.models.dim import alpha_and_composition, unknown_mean
-from p3mlib.models.fba import click_maps, fuse_colours
-from p3mlib.models.gca import GuidedAttention
-from p3mlib.models.indexnet import IndexBlock
+from p3mlib.models.inference import predict
 from p3mlib.models.network import with_trimap
-from p3mlib.train import Objective
+from p3mlib.models.trimap_based.dim import alpha_and_composition, unknown_mean
+from p3mlib.models.trimap_based.fba import click_maps, fuse_colours
+from p3mlib.models.trimap_based.gca import GuidedAttention
+from p3mlib.models.trimap_based.indexnet import IndexBlock
 
 SIZES = {"dim": 130_545_345, "alphagan": 40_302_336, "gca": 25_164_529, "indexnet": 5_953_515, "fba": 34_693_031}
 

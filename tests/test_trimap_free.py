@@ -6,10 +6,11 @@ import torch
 from official import assert_every_tensor_arrived, official_state
 from skimage.metrics import structural_similarity
 
+from p3mlib.experiments.train import Objective, epochs_of
 from p3mlib.models import build_model, count_parameters, load_imagenet, load_official
-from p3mlib.models.hatt import Critic, hatt_loss, ssim
-from p3mlib.models.shm import prediction_loss
-from p3mlib.train import Objective, epochs_of
+from p3mlib.models.blocks import Critic
+from p3mlib.models.trimap_free.hatt import hatt_loss, ssim
+from p3mlib.models.trimap_free.shm import prediction_loss
 
 SMALL = {
     "shm": {"width": 0.0625},

@@ -1,7 +1,11 @@
-"""Every network by name: `build_model("p3mnet_resnet34", width=0.25)`, and weights for it."""
+"""Every network by name: `build_model("p3mnet_resnet34", width=0.25)`, weights for it, inference and export.
+
+Families in folders of their own (`p3mnet`, `trimap_free`, `trimap_based`) share `network`, `blocks`, `resnet` and `vgg`.
+Imports `losses`, `io`. Used from outside: what stands here, `inference`, `export`.
+"""
 
 from p3mlib.models.build import build_model, count_parameters, list_models
-from p3mlib.models.inference import fast
+from p3mlib.models.inference import fast, predict
 from p3mlib.models.network import MattingOutput
 from p3mlib.models.official import backbones, load_imagenet, load_official
 from p3mlib.models.pretrained import from_pretrained, save_pretrained
@@ -16,5 +20,6 @@ __all__ = [
     "list_models",
     "load_imagenet",
     "load_official",
+    "predict",
     "save_pretrained",
 ]

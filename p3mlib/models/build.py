@@ -2,17 +2,17 @@
 
 import inspect
 
-from p3mlib.models.alphagan import alphagan
-from p3mlib.models.dim import dim
-from p3mlib.models.fba import fba
-from p3mlib.models.gca import gca
-from p3mlib.models.gfm import gfm
-from p3mlib.models.hatt import hatt
-from p3mlib.models.indexnet import indexnet
-from p3mlib.models.lf import lf
-from p3mlib.models.modnet import modnet
-from p3mlib.models.p3mnet import p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s
-from p3mlib.models.shm import shm
+from p3mlib.models.p3mnet.p3mnet import p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s
+from p3mlib.models.trimap_based.alphagan import alphagan
+from p3mlib.models.trimap_based.dim import dim
+from p3mlib.models.trimap_based.fba import fba
+from p3mlib.models.trimap_based.gca import gca
+from p3mlib.models.trimap_based.indexnet import indexnet
+from p3mlib.models.trimap_free.gfm import gfm
+from p3mlib.models.trimap_free.hatt import hatt
+from p3mlib.models.trimap_free.lf import lf
+from p3mlib.models.trimap_free.modnet import modnet
+from p3mlib.models.trimap_free.shm import shm
 
 _BUILDERS = {
     f.__name__: f

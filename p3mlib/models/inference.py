@@ -1,18 +1,22 @@
-"""The same network made fast for prediction: nothing that only training needs, `twins` of its modules, the memory format and
-precision that pay."""
+"""Inference: alpha of an image of any size (RESIZE and HYBRID), and networks made fast for it, with nothing that only training
+needs, `fused` modules, the memory format and precision that pay."""
 
 import copy
 
+import cv2
+import numpy as np
 import torch
+import torch.nn.functional as F
+from skimage.transform import resize as sk_resize
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-from p3mlib.models.integration import DBFI, NoSideHead
-from p3mlib.models.p3mnet import P3MNet
+from p3mlib.models.p3mnet.fused import make_quick
+from p3mlib.models.p3mnet.integration import DBFI, NoSideHead
+from p3mlib.models.p3mnet.p3mnet import P3MNet
 from p3mlib.models.resnet import ResNet
-from p3mlib.models.twins import make_quick
 
 
 class Fast(nn.Module):
@@ -20,7 +24,7 @@ class Fast(nn.Module):
 
     Attributes:
         network: the network with its batch norms folded, for export. What runs is `call`: that network compiled, or a copy with
-            twins of its modules.
+            `fused` modules.
     Shape:
         as the network's; outputs are float32, `sides` is empty.
     """
@@ -44,7 +48,7 @@ class Fast(nn.Module):
 
 def fast(model, dtype=None, compiled=False):
     """A copy of a network for prediction: P3M-Net without side outputs, batch norms folded, channels last, and either compiled
-    or with its modules replaced by their `twins`.
+    or with its modules replaced by `fused` ones.
 
     Args:
         model:    on the device where it will run; it is not changed.
@@ -77,3 +81,88 @@ def _fold(parent, pairs):
         if type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d:  # not one with an activation in it
             setattr(parent, first, fuse_conv_bn_eval(convolution, norm))
             setattr(parent, second, nn.Identity())
+
+
+LARGEST_SIDE = 1600
+
+
+def network_size(side, ratio):
+    """Side of the network's input for an image side: scaled, cut to a multiple of 32, at most 1600, at least 32."""
+    scaled = int(side * ratio)
+    return max(32, min(LARGEST_SIDE, scaled - scaled % 32))
+
+
+def resize(array, shape, resizing="legacy"):
+    """Bilinear resizing of a float (H, W) or (H, W, C) array.
+
+    Args:
+        shape:    (height, width) of the result.
+        resizing: "legacy" as the official release (skimage 0.14: zeros beyond the border, no anti-aliasing), or "modern"
+                  (edge repeated, Gaussian anti-aliasing when shrinking), or "area" (means over areas, as MODNet).
+    Returns:
+        float32; the input itself where the size is right already.
+    """
+    if array.shape[:2] == tuple(shape):
+        return array.astype(np.float32, copy=False)
+    if resizing == "area":
+        planes = torch.from_numpy(np.ascontiguousarray(array, np.float32).reshape(*array.shape[:2], -1)).permute(2, 0, 1)
+        small = F.interpolate(planes[None], tuple(shape), mode="area")[0].permute(1, 2, 0)
+        return small.reshape(*shape, *array.shape[2:]).numpy()
+    legacy = resizing == "legacy"
+    options = {"mode": "constant", "anti_aliasing": False} if legacy else {"mode": "edge", "anti_aliasing": True}
+    return sk_resize(array, shape, order=1, **options).astype(np.float32)
+
+
+@torch.inference_mode()
+def _forward(model, image, size, resizing, trimap=None):
+    device = next(model.parameters()).device
+    small = resize(image, size, resizing)
+    small = (small - np.float32(model.mean)) / np.float32(model.std)
+    if trimap is not None:
+        plane = cv2.resize(np.float32(trimap), tuple(size)[::-1], interpolation=cv2.INTER_NEAREST)
+        small = np.dstack([small, np.where(plane >= 1, 1, np.where(plane <= 0, 0, 0.5)).astype(np.float32)])
+    return model(torch.from_numpy(small.transpose(2, 0, 1))[None].to(device))
+
+
+def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", smallest=0, side=512, trimap=None):
+    """Alpha of one image of any size.
+
+    RESIZE: one pass at `ratio`, the final alpha is resized back. HYBRID: the segmentation at `ratio` decides what is
+    certain; the rest comes from the detail branch at twice that ratio (at most full size). A network with a size rule of its
+    own (`MattingNetwork.input_size`) follows that instead, in one pass.
+
+    Args:
+        model:    network in eval mode.
+        image:    (H, W, 3) float in [0, 1].
+        strategy: "resize" or "hybrid". ratio: of the image's side. resizing: see `resize`; the network's own goes before it.
+        smallest: an image with a shorter side is enlarged to it, and goes through once whatever the strategy; the official
+            release does that for Swin-T with 512, on RWP and on free samples (`model.smallest_side`).
+        side:     of the images that the network was trained on, for its own size rule.
+        trimap:   (H, W) float in [0, 1] for a network that is given one (`model.channels` is 4); known pixels are its own.
+    Returns:
+        (H, W) float32 in [0, 1].
+    Raises:
+        ValueError: another strategy, an image that is not (H, W, 3), a trimap that is missing or of another size.
+    Source:
+        official inference of P3M-Net; size rule in `network_size`.
+    """
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image must be (H, W, 3), got {image.shape}")
+    shape, resizing, given = image.shape[:2], model.resizing or resizing, getattr(model, "channels", 3) == 4
+    if given and (trimap is None or trimap.shape != shape):
+        raise ValueError(f"the network needs a trimap of {shape}, got {'none' if trimap is None else trimap.shape}")
+    if strategy not in ("resize", "hybrid"):
+        raise ValueError(f"no test strategy '{strategy}'; there are resize, hybrid")
+    if min(shape) < smallest:
+        strategy, ratio = "resize", smallest / min(shape)
+    own = model.input_size(*shape, side)
+    coarse = _forward(model, image, own or [network_size(s, ratio) for s in shape], resizing, trimap if given else None)
+    if own or strategy == "resize":
+        alpha = np.clip(resize(coarse.alpha[0, 0].float().cpu().numpy(), shape, resizing), 0, 1)
+        return np.where(trimap >= 1, 1, np.where(trimap <= 0, 0, alpha)).astype(np.float32) if given else alpha
+    label = coarse.segmentation[0].argmax(0).cpu().numpy()
+    trimap = resize((label * 0.5).astype(np.float32), shape, resizing)
+    fine = _forward(model, image, [network_size(s, min(1.0, 2 * ratio)) for s in shape], resizing)
+    detail = np.clip(resize(fine.detail[0, 0].float().cpu().numpy(), shape, resizing), 0, 1)
+    # Interpolation leaves dust around 0 and 1 where the official pipeline has exact values.
+    return np.where(trimap < 1e-6, np.float32(0), np.where(trimap > 1 - 1e-6, np.float32(1), detail))

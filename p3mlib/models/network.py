@@ -77,8 +77,8 @@ class MattingNetwork(nn.Module):
         channels:             of the input: 3, or 4 where a trimap in {0, 0.5, 1} is the last one.
         mean, std:            of the normalisation, for images in [0, 1].
         multiple:             of which the sides of the input must be multiples.
-        resizing:             how images are brought to the network's size; None leaves it to the profile (`evaluate.resize`).
-        smallest_side:        see `evaluate.predict`.
+        resizing:             how images are brought to the network's size; None leaves it to the profile (`inference.resize`).
+        smallest_side:        see `inference.predict`.
         uncounted_parameters: of modules that the official network has, never uses, and the paper counts.
         official:             (pattern, replacement) from official state-dict names to ours, see `load_official`.
         backbones:            submodule -> (timm model, (pattern, replacement) from its names to ours), see `load_imagenet`.

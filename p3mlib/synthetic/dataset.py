@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from p3mlib import anonymize, datasets, io, matte
+from p3mlib import anonymize, io, matte
+from p3mlib.data import datasets
 from p3mlib.synthetic import portrait as renderer
 
 SYNTH_VERSION = 6  # raise it whenever the same seed gives other pixels

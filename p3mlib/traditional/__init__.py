@@ -1,6 +1,8 @@
 """Trimap-based matting without learning: one file a method, all `estimate(image, trimap) -> alpha`.
 
 METHODS maps the name printed in the paper's Table 2 to the function.
+
+Imports nothing of the package. Used from outside: METHODS and the modules.
 """
 
 from p3mlib.traditional import (

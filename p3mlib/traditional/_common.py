@@ -28,7 +28,9 @@ def estimator(core):
                 raise ValueError(f"trimap has no known {name} (value {value}); matting needs some of both")
         if trimap.size > MAX_PIXELS:
             size = f"{trimap.shape[1]} x {trimap.shape[0]} px ({trimap.size / 1e6:.0f} megapixels)"
-            raise ValueError(f"image of {size} is beyond {MAX_PIXELS / 1e6:.0f}: shrink it first, p3mlib.evaluate.shrink does")
+            raise ValueError(
+                f"image of {size} is beyond {MAX_PIXELS / 1e6:.0f}: shrink it first, p3mlib.experiments.evaluate.shrink does"
+            )
         alpha = np.clip(core(np.float64(image), np.where(fg, 1.0, np.where(bg, 0.0, 0.5))), 0, 1)
         alpha[fg], alpha[bg] = 1, 0
         return alpha.astype(np.float32)

@@ -1,0 +1,112 @@
+"""Prediction at any image size (RESIZE and HYBRID) and per-image errors."""
+
+import numpy as np
+import pandas as pd
+from skimage.transform import resize as sk_resize
+from tqdm.auto import tqdm
+
+from p3mlib.anonymize import default_kernel
+from p3mlib.io import read_matte
+from p3mlib.matte import make_trimap, regions
+from p3mlib.metrics import mad, matting_errors, mse, sad
+from p3mlib.models.inference import resize
+
+
+def whole_image(pred, sample):
+    """All errors of a trimap-free prediction; the trimap is made from alpha where the sample has none."""
+    return matting_errors(pred, sample["alpha"], _trimap(sample))
+
+
+def _trimap(sample):
+    trimap = sample.get("trimap")
+    return make_trimap(sample["alpha"], default_kernel(sample["alpha"].shape)) if trimap is None else trimap
+
+
+def transition_only(pred, sample):
+    """SAD, MSE, MAD over the transition area without the blurred pixels, as for Tables 2 and 3 (Sec. 3.4.1).
+
+    The face mask is left out on un-blurred images too, so that both compare the same pixels. An image whose region is
+    empty has no error: NaN, which means over a table skip.
+    """
+    region = regions(_trimap(sample))["unknown"]
+    if "facemask" in sample:
+        region &= ~sample["facemask"]
+    if not region.any():
+        return dict.fromkeys(("SAD", "MSE", "MAD"), float("nan"))
+    return {
+        "SAD": sad(pred, sample["alpha"], region),
+        "MSE": mse(pred, sample["alpha"], region),
+        "MAD": mad(pred, sample["alpha"], region),
+    }
+
+
+def face_hole(pred, sample):
+    """Face-hole rate: how much of alpha is missing where a face is certainly foreground; NaN where no face is known.
+
+    Args:
+        pred: (H, W) in [0, 1]. sample: with `alpha` and, for a number, `facemask`.
+    Returns:
+        mean of alpha - pred inside the face mask where alpha is 1.
+    """
+    solid = sample["facemask"] & (sample["alpha"] == 1) if "facemask" in sample else np.zeros(pred.shape, bool)
+    return float(1 - pred[solid].mean(dtype=np.float64)) if solid.any() else float("nan")
+
+
+def with_regions(pred, sample):
+    """`whole_image`, as SAD-U, MSE-U, MAD-U `transition_only`, and as Hole `face_hole`."""
+    transition = {f"{name}-U": error for name, error in transition_only(pred, sample).items()}
+    return {**whole_image(pred, sample), **transition, "Hole": face_hole(pred, sample)}
+
+
+def shrink(sample, side):
+    """The sample with its longer side cut down to `side` pixels (0: as it is); masks and trimaps stay exact."""
+    height, width = sample["alpha"].shape
+    factor = side / max(height, width)
+    if not 0 < factor < 1:
+        return sample
+    shape = (round(height * factor), round(width * factor))
+    small = dict(sample)
+    for key in sample.keys() & {"image", "alpha", "fg", "bg"}:
+        small[key] = np.clip(resize(sample[key], shape, "modern"), 0, 1)
+    for key in sample.keys() & {"trimap", "facemask"}:
+        nearest = sk_resize(sample[key], shape, order=0, anti_aliasing=False, preserve_range=True)
+        small[key] = nearest.astype(sample[key].dtype)
+    return small
+
+
+def evaluate(predictor, portraits, score=whole_image, side=0, eight_bit=False, progress=True, keep=None, position=0):
+    """Errors of a predictor on every image of a set.
+
+    Args:
+        predictor: callable, sample (dict) -> alpha (H, W) in [0, 1].
+        portraits: samples with `name`, `image`, `alpha` and what else predictor and score need.
+        score:     callable (alpha, sample) -> dict metric -> error: `whole_image` or `transition_only`.
+        side:      images are shrunk to this longer side before; 0 keeps them.
+        eight_bit: truncate predictions to 8 bits before scoring, as the official release.
+        keep:      callable (name, alpha) that receives every prediction, e.g. to save a gallery.
+    Returns:
+        DataFrame indexed by name, one column a metric and `megapixels` of the image that was scored.
+    """
+    rows = {}
+    title = f"score {getattr(portraits, 'name', '')}"
+    for sample in tqdm(portraits, desc=title, unit="image", leave=False, disable=not progress, position=position):
+        sample = shrink(sample, side)
+        pred = np.asarray(predictor(sample), np.float32)
+        if keep:
+            keep(sample["name"], pred)
+        if eight_bit:
+            pred = np.floor(pred * 255) / np.float32(255)
+        rows[sample["name"]] = {**score(pred, sample), "megapixels": sample["alpha"].size / 1e6}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+
+
+def mean_matte(portraits, shape):
+    """Mean of all mattes of a set at one size: the best prediction that never looks at the image (in the L2 sense).
+
+    Returns:
+        (H, W) float32 in [0, 1].
+    """
+    total = np.zeros(shape, np.float64)
+    for i in range(len(portraits)):
+        total += resize(read_matte(portraits.paths(i)["alpha"]), shape, "modern")
+    return (total / len(portraits)).astype(np.float32)

@@ -1,0 +1,371 @@
+"""The run cache: what is trained and scored once stands on disk, with its provenance, and is never done again.
+
+`runs/<profile>/<run id>/` holds `run.json`, `train.csv`, `per_image/<set>.<domain>.csv`, `gallery/<set>.<domain>/*.png`
+and `model.safetensors` with `config.json`. The per-image results stand without the weights, so a run made elsewhere can be
+brought home as a few small files.
+"""
+
+import datetime
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from filelock import FileLock
+
+from p3mlib import paths
+from p3mlib.data import datasets
+from p3mlib.experiments.evaluate import evaluate, transition_only, with_regions
+from p3mlib.experiments.train import fit
+from p3mlib.io import read_matte, write_image, write_text
+from p3mlib.models import from_pretrained
+from p3mlib.models.inference import predict
+from p3mlib.synthetic import dataset as synthetic
+from p3mlib.traditional import METHODS
+
+GALLERY = 6  # predictions kept per test set
+_FOLDERS = {"P3M-10k": "P3M-10k", "RWP": "RealWorldPortrait-636", "CelebAMask-HQ": "CelebAMask-HQ"}
+_HOME_OF = {"RWP": "RWP", "CelebA": "CelebAMask-HQ"}  # every other set belongs to P3M-10k
+
+
+def data_root(name, profile, progress=True):
+    """Folder that holds a set: the real one if the environment names it, else P3M-Synth, rendered when missing.
+
+    Args:
+        name: train, P3M-500-P, P3M-500-NP, RWP or CelebA. profile: config.Profile.
+    """
+    dataset = _HOME_OF.get(name, "P3M-10k")
+    real = paths.real_root(dataset)
+    if real is not None:
+        return real
+    return render(profile, progress) / _FOLDERS[dataset]
+
+
+_complete = set()  # what this process has seen complete: looking at every file takes a while
+
+
+def render(profile, progress):
+    """Render P3M-Synth in the profile's numbers where it is missing; returns its folder."""
+    spec, folder = profile.data, paths.data(profile.name)
+    if (folder, repr(spec)) not in _complete or not datasets.is_synthetic(folder):
+        synthetic.write_all(folder, spec.counts, spec.size, spec.seed, progress=progress)
+        _complete.add((folder, repr(spec)))
+    return folder
+
+
+def check_real_roots():
+    """Raise datasets.MissingData if a folder named in the environment holds no set of its data set at all."""
+    for dataset in paths.REAL_ROOTS:
+        root, failures = paths.real_root(dataset), []
+        sets = [(n, d) for n, layout in datasets.LAYOUTS.items() if _HOME_OF.get(n, "P3M-10k") == dataset for d in layout.images]
+        for name, domain in sets if root else ():
+            try:
+                datasets.open_dataset(name, root, domain, limit=1)
+                break
+            except datasets.MissingData as error:
+                failures.append(error)
+        else:
+            if failures:
+                raise failures[0]
+        if root and dataset == "CelebAMask-HQ":
+            datasets.open_faces(root, limit=1)
+
+
+def open_set(name, domain, profile, progress=True):
+    """Portraits of one set, or the Faces of CelebA, real or synthetic; see `data_root` and `datasets.open_dataset`."""
+    return _open(name, data_root(name, profile, progress), domain)
+
+
+def _open(name, root, domain):
+    return datasets.open_faces(root) if name == "CelebA" else datasets.open_dataset(name, root, domain)
+
+
+def _kept(name, domain, profile, progress):
+    """`open_set` for training and scoring: P3M-Synth is decoded once a process where the profile trains from memory.
+
+    Real photographs are larger and many more: they stay on disk.
+    """
+    if not profile.train.in_memory or paths.real_root(_HOME_OF.get(name, "P3M-10k")) is not None:
+        return open_set(name, domain, profile, progress)
+    return _in_memory(name, domain, data_root(name, profile, progress), data_identity(name, domain, profile))
+
+
+@lru_cache(maxsize=8)  # both domains of the training set and the test sets of a row
+def _in_memory(name, domain, root, identity):
+    return datasets.InMemory(_open(name, root, domain))
+
+
+def available(sets, profile):
+    """Which of `sets` can be opened: (list of (set, domain), dict (set, domain) -> reason for the others)."""
+    there, reasons = [], {}
+    for pair in sets:
+        try:
+            open_set(*pair, profile)
+            there.append(pair)
+        except datasets.MissingData as error:
+            reasons[pair] = str(error).splitlines()[0]
+    return there, reasons
+
+
+def samples(name, domain, profile, count):
+    """The first `count` samples of a set for looking at; an empty list where the data is missing."""
+    try:
+        portraits = open_set(name, domain, profile)
+    except datasets.MissingData:
+        return []
+    return [portraits[i] for i in range(min(count, len(portraits)))]
+
+
+def data_identity(name, domain, profile):
+    """Short text that changes when the images of a set change; needs no synthetic image on disk."""
+    effect = f"-{domain}" if domain in datasets.OBFUSCATED else ""
+    real = paths.real_root(_HOME_OF.get(name, "P3M-10k"))
+    if real is not None:
+        return f"real-{_open(name, real, domain).fingerprint()}{effect}"
+    spec = profile.data
+    height, width = spec.size
+    return f"synth{synthetic.SYNTH_VERSION}-{height}x{width}-n{spec.counts[name]}-s{spec.seed}{effect}"
+
+
+def _training_data(experiment):
+    """Identity of all images that a training reads."""
+    row, profile = experiment.row, experiment.profile
+    faces = [data_identity("CelebA", "N", profile)] if row.copy_paste != "none" else []
+    return "+".join([data_identity("train", row.train, profile), *faces])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk."""
+
+    folder: Path
+
+    @property
+    def id(self):
+        """The run id: name of the folder."""
+        return self.folder.name
+
+    @property
+    def record(self):
+        """Contents of run.json: before the training has finished only its seconds, if any."""
+        path = self.folder / "run.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def update(self, **fields):
+        """Write fields into run.json, atomically."""
+        write_text(self.folder / "run.json", json.dumps({**self.record, **fields}, indent=1, sort_keys=True))
+
+    @contextmanager
+    def timed(self, work):
+        """Count the seconds inside, an interrupted work's too, to those that `work` ("training" or "scoring") took before."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = self.record.get("seconds", {})
+            self.update(seconds={**spent, work: round(spent.get(work, 0) + time.perf_counter() - begin, 2)})
+
+    def per_image(self, name, domain):
+        """DataFrame of one test set: index the image names, columns the metrics. KeyError if it was not scored."""
+        path = self.folder / "per_image" / f"{name}.{domain}.csv"
+        if not path.exists():
+            raise KeyError(f"{self.folder}: {name} ({domain}) was not scored; runs.get(..., sets=[...]) does it")
+        return pd.read_csv(path, index_col="name")
+
+    def gallery(self, name, domain):
+        """The kept predictions of one test set: dict image name -> (H, W) alpha; empty if it was not scored."""
+        folder = self.folder / "gallery" / f"{name}.{domain}"
+        return {path.stem: read_matte(path) for path in sorted(folder.glob("*.png"))}
+
+    def training_log(self):
+        """DataFrame of train.csv: every loss term per epoch, those of the pretraining first."""
+        own, base = pd.read_csv(self.folder / "train.csv"), self.record.get("pretraining")
+        if not base:
+            return own
+        before = Run(self.folder.parent / base).training_log()
+        return pd.concat([before, own.assign(epoch=own["epoch"] + len(before))], ignore_index=True)
+
+    def state(self):
+        """One word for a person: "cached", "begun" or "not run"."""
+        if self.record.get("finished"):
+            return "cached"
+        return "begun" if (self.folder / "checkpoint.pt").exists() else "not run"
+
+    def load(self):
+        """The trained network in eval mode on the CPU."""
+        return from_pretrained(self.folder)
+
+
+def provenance():
+    """Commit, versions and device of this process, for run.json and for tables."""
+    git = partial(subprocess.run, capture_output=True, text=True, cwd=Path(__file__).parent)
+    commit, dirty = git(["git", "rev-parse", "HEAD"]), git(["git", "status", "--porcelain", "--", "."])
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
+    return {
+        "commit": commit.stdout.strip() + ("+changes" if dirty.stdout.strip() else "") if commit.returncode == 0 else "unknown",
+        "versions": {name: version(name) for name in ("p3mlib", "torch", "timm", "accelerate", "numpy", "opencv-python")},
+        "python": platform.python_version(),
+        "device": device,
+    }
+
+
+def folder(experiment):
+    """Folder of an experiment's run, whether it exists or not; None where the training images are missing."""
+    try:
+        identity = _training_data(experiment)
+    except datasets.MissingData:
+        return None
+    return paths.runs(experiment.profile.name) / experiment.run_id(identity)
+
+
+def get(experiment, sets, force=False, progress=True, position=0):
+    """The run of an experiment, scored on `sets`: from the cache, else trained and scored here.
+
+    Args:
+        experiment: config.Experiment.
+        sets:       iterable of (set, domain), e.g. [("P3M-500-P", "B"), ("P3M-500-NP", "N")].
+        force:      forget what is cached and begin anew.
+    Returns:
+        Run.
+    Raises:
+        datasets.MissingData: images that are needed are not there; the message says how to get them.
+    """
+    run, profile = _trained(experiment, force, progress, position), experiment.profile
+    with _threads(profile.train.threads):
+        for name, domain in sets:
+            test = {**asdict(profile.test), "data": data_identity(name, domain, profile), "score": with_regions.__name__}
+            how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress, "position": position}
+            _score(run, name, domain, profile, test, _Network, (run, experiment, name), **how)
+    return run
+
+
+def _trained(experiment, force, progress, position):
+    """The trained run of an experiment. Processes that want the same one wait for the first."""
+    identity, profile = _training_data(experiment), experiment.profile
+    run = Run(paths.runs(profile.name) / experiment.run_id(identity))
+    if run.record.get("finished") and not force:
+        return run
+    base = _trained(experiment.pretraining, False, progress, position) if experiment.pretraining else None
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(run.folder.with_suffix(".lock")):
+        if force and run.folder.exists():
+            shutil.rmtree(run.folder)
+        if run.record.get("finished"):
+            return run
+        run.folder.mkdir(exist_ok=True)
+        portraits = _kept("train", experiment.row.train, profile, progress)
+        faces = open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
+        with _threads(profile.train.threads), run.timed("training"):
+            fit(experiment, portraits, run.folder, progress, position, faces, base and base.load())
+        run.update(
+            row=experiment.name,
+            method=experiment.row.method,
+            training=experiment.training(identity),
+            pretraining=base.id if base else None,
+            images=len(portraits),
+            read=sorted({*portraits.folders(), *(faces.folders() if faces else []), *(base.record["read"] if base else [])}),
+            finished=_now(),
+            evaluations={},
+            **provenance(),
+        )
+    return run
+
+
+def of_rows(grid, rows, profile, seed=0, sets=None):
+    """{row: Run} of those rows whose data is there, scored on those of `sets` (None: of the tables with that row) that exist."""
+    found = {}
+    for row in rows:
+        there, _ = available(grid.sets(row) if sets is None else sets, grid.profile(profile))
+        try:
+            found[row] = get(grid.experiment(row, profile, seed), there)
+        except datasets.MissingData:
+            continue
+    return found
+
+
+def untrained(method, sets, profile, progress=True, position=0):
+    """The run of a traditional method, scored in the transition area of `sets`; cached like a trained one.
+
+    Args:
+        method: key of traditional.METHODS. sets: iterable of (set, domain). profile: config.Profile.
+    Returns:
+        Run.
+    Raises:
+        datasets.MissingData: images that are needed are not there.
+    """
+    side = profile.test.traditional_side
+    data = json.dumps([data_identity(*pair, profile) for pair in sets])
+    run = Run(paths.runs(profile.name) / f"{method.lower()}-{side or 'full'}-{hashlib.sha256(data.encode()).hexdigest()[:8]}")
+    if not run.record.get("finished"):
+        run.update(method=method, finished=_now(), evaluations={}, **provenance())
+    for name, domain in sets:
+        test = {"side": side, "data": data_identity(name, domain, profile)}
+        _score(run, name, domain, profile, test, _Traditional, (method,), progress, position, score=transition_only, side=side)
+    return run
+
+
+class _Traditional:
+    """Predictor of a traditional method by name."""
+
+    def __init__(self, method):
+        self.estimate = METHODS[method]
+
+    def __call__(self, sample):
+        return self.estimate(sample["image"], sample["trimap"])
+
+
+def _now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _threads(count):
+    """Fixed number of CPU threads, because it changes the last bits of a sum; 0 leaves it alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    yield
+    torch.set_num_threads(before)
+
+
+class _Network:
+    """Predictor of a trained run: loads its weights when it is made."""
+
+    def __init__(self, run, experiment, name):
+        if not (run.folder / "model.safetensors").exists():
+            raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
+        self.model, test = run.load().to(Accelerator().device), experiment.profile.test
+        smallest = self.model.smallest_side if name == "RWP" else 0
+        self.how = test.strategy, test.ratio, test.resizing, smallest, experiment.profile.train.size
+
+    def __call__(self, sample):
+        return predict(self.model, sample["image"], *self.how, trimap=sample.get("trimap"))
+
+
+def _score(run, name, domain, profile, test, make_predictor, arguments, progress, position, **how):
+    """Score one set unless the record says that it was scored with the same `test` (a dict)."""
+    key, done = f"{name}.{domain}", run.record["evaluations"]
+    table = run.folder / "per_image" / f"{key}.csv"
+    if done.get(key) == test and table.exists():
+        return
+    predictor = make_predictor(*arguments)
+    portraits = _kept(name, domain, profile, progress)
+    kept = set(portraits.names[:GALLERY])
+
+    def keep(image, alpha):
+        if image in kept:
+            write_image(run.folder / "gallery" / key / f"{image}.png", alpha)
+
+    with run.timed("scoring"):
+        frame = evaluate(predictor, portraits, progress=progress, keep=keep, position=position, **how)
+    write_text(table, frame.to_csv())
+    run.update(evaluations={**done, key: test})

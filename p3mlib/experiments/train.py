@@ -1,0 +1,270 @@
+"""One training loop for every network, on any device, through Hugging Face accelerate."""
+
+import contextlib
+import math
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, default_collate
+from tqdm.auto import tqdm
+
+from p3mlib import paths
+from p3mlib.copy_paste import Draw, SourceFaces, copy_paste, pasting
+from p3mlib.data.augment import LAYERS, random_view
+from p3mlib.io import atomic_path, forbid, write_text
+from p3mlib.models import backbones, build_model, load_imagenet, save_pretrained
+
+
+class TrainingViews(Dataset):
+    """Random views of a training set. Every draw depends on (seed, epoch, index) alone, so an interrupted training sees
+    the same views as one that ran through.
+
+    Args:
+        portraits: sequence of samples (see `datasets.Portraits`).
+        config:    TrainConfig. seed: of the experiment.
+        sources:   copy_paste.SourceFaces; batches then also hold `paste`, and the portraits need face masks.
+    """
+
+    def __init__(self, portraits, config, seed, sources=None):
+        self.portraits, self.config, self.seed, self.epoch, self.sources = portraits, config, seed, 0, sources
+        self.layers = LAYERS if sources is None else (*LAYERS, "facemask")
+
+    def __len__(self):
+        return len(self.portraits)
+
+    def __getitem__(self, index):
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
+        item = int(order[index])
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        view = random_view(self._needed(item), self.config.crop_sides, self.config.size, self.config.trimap_kernel, rng)
+        return view if self.sources is None else {**view, "index": index}
+
+    def _needed(self, item):
+        sample = self.portraits[item]
+        if self.sources is not None and "facemask" not in sample:
+            raise ValueError(f"{sample['name']}: no face mask, and copy and paste needs them for all training images")
+        return {key: sample[key] for key in self.layers if key in sample}
+
+    def collate(self, views):
+        """Batch of views; with sources also `paste`, what `copy_paste.SourceFaces.draw` gives, where a target takes part."""
+        batch = default_collate(views)
+        if self.sources is not None:
+            rng = np.random.default_rng([self.seed, self.epoch, int(batch.pop("index")[0]), 1])
+            paste = self.sources.draw(batch["image"], batch.pop("facemask"), rng)
+            batch |= {"paste": paste} if paste else {}
+        return batch
+
+
+def learning_rate(config, done):
+    """Learning rate after the fraction `done` of the steps of a stage.
+
+    constant; stable: constant after 5% linear warm-up; cosine: to zero, after such a warm-up; step: a tenth after every quarter;
+    poly: (1 - done)^0.9; triangle: between a third of the rate and the rate, up and down five times.
+    """
+    if config.schedule == "cosine":
+        return config.lr * min(1.0, (done + 1e-3) / 0.05) * 0.5 * (1 + math.cos(math.pi * done))
+    factor = {
+        "constant": 1.0,
+        "stable": min(1.0, (done + 1e-3) / 0.05),
+        "step": 0.1 ** int(4 * done),
+        "poly": (1 - done) ** 0.9,
+        "triangle": 1 / 3 + 2 / 3 * (1 - abs(1 - 10 * done % 2)),
+    }
+    return config.lr * factor[config.schedule]
+
+
+def build(experiment):
+    """The experiment's network with its seeded initial weights, its backbones from ImageNet if the profile says so."""
+    torch.manual_seed(experiment.seed)
+    config = experiment.train
+    model = build_model(experiment.row.model, width=config.width, **experiment.row.options)
+    if config.init == "imagenet":
+        load_imagenet(model, {part: paths.imagenet(name) for part, name in backbones(model).items()})
+    return model
+
+
+def epochs_of(stages, epochs):
+    """How many of `epochs` each stage gets: at least one, else what is nearest to its share."""
+    shares = [epochs * stage.share / sum(stage.share for stage in stages) for stage in stages]
+    counts = [max(1, int(share)) for share in shares]
+    while sum(counts) < epochs:
+        counts[max(range(len(counts)), key=lambda i: shares[i] - counts[i])] += 1
+    while sum(counts) > max(epochs, len(counts)):
+        counts[max((i for i in range(len(counts)) if counts[i] > 1), key=lambda i: counts[i] - shares[i])] -= 1
+    return counts
+
+
+class Objective(nn.Module):
+    """A network and what a stage minimises, in one module, so that engines that wrap its forward see all of it.
+
+    Args:
+        network: MattingNetwork. stage: one of its stages. seed: of the critic's weights, where the stage has one.
+        layer:   at which faces are pasted (see `copy_paste.pasting`), None: into the images.
+    """
+
+    def __init__(self, network, stage, seed, layer=None):
+        super().__init__()
+        self.network, self.stage, self.layer = network, stage, layer
+        torch.manual_seed(seed)
+        self.critic = stage.critic() if stage.critic else None
+        learning = [network.get_submodule(name) for name in stage.learns] or [network]
+        network.requires_grad_(False)
+        for module in learning:
+            module.requires_grad_(True)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(network, name), dtype=torch.float32).view(1, 3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+
+    def train(self, mode=True):
+        """Training mode, for the parts that learn."""
+        super().train(mode)
+        if self.stage.learns:
+            self.network.eval()
+            for name in self.stage.learns:
+                self.network.get_submodule(name).train(mode)
+        return self
+
+    def forward(self, batch):
+        """Batch -> dict of loss terms with `total`. Losses see the batch's image as it was, whatever the network sees."""
+        image, into_features = batch["image"], contextlib.nullcontext()
+        if paste := batch.get("paste"):
+            masks, draw = (paste["source_mask"], paste["target_mask"]), Draw.of(paste)
+            if self.layer is None:
+                image = copy_paste(image, masks[1], paste["source"], masks[0], draw)
+            else:
+                into_features = pasting(self.network, self._normalised(paste["source"]), *masks, draw, self.layer)
+        with into_features:
+            return self.stage.loss(self.network, self._normalised(image), batch, *([self.critic] if self.critic else []))
+
+    def _normalised(self, image):
+        return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+
+def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pretrained=None):
+    """Train one experiment; go on from the last finished epoch if `folder` holds a checkpoint.
+
+    Writes `checkpoint.pt` and `train.csv` (mean of every loss term per epoch) after each epoch, `model.safetensors` at
+    the end, all atomically.
+
+    Args:
+        experiment: config.Experiment. portraits: training samples. folder: of the run.
+        progress:   show a bar; `position` is its line where several trainings run side by side.
+        faces:      datasets.Faces, for rows with copy and paste.
+        pretrained: the network of `experiment.pretraining`; of a base all weights go on and only the last stage is trained, of an
+            encoder only the backbones go on. None: from the seed.
+    Returns:
+        the trained network, on its device, in eval mode.
+    Raises:
+        ValueError: fewer images than one batch. RuntimeError: the loss is not finite.
+        io.PrivateFile: a row that trains on blurred images (PPT) would read a picture in an `original_image` folder.
+    """
+    private = experiment.row.train == "B"
+    with forbid("original_image") if private else contextlib.nullcontext():
+        return _fit(experiment, portraits, folder, progress, position, faces, pretrained)
+
+
+def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
+    config = experiment.train
+    if len(portraits) < config.batch_size:
+        raise ValueError(f"{len(portraits)} training images are fewer than one batch of {config.batch_size}")
+    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
+    network = build(experiment).to(memory_format=torch.channels_last)  # a quarter faster, on CPUs too
+    row = experiment.row
+    sources = SourceFaces(faces, row.copy_paste, config.size, config.in_memory) if row.copy_paste != "none" else None
+    views = TrainingViews(portraits, config, experiment.seed, sources)
+    loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=config.workers, collate_fn=views.collate)
+    loader = accelerator.prepare(loader)
+    stages, state = network.stages(), _read_checkpoint(folder)
+    if pretrained is not None and config.pretrain:
+        stages = stages[-1:]
+        network.load_state_dict(pretrained.state_dict())
+    elif pretrained is not None:
+        for part in backbones(network):
+            network.get_submodule(part).load_state_dict(pretrained.get_submodule(part).state_dict())
+    epochs = epochs_of(stages, config.epochs)
+    history = state.get("history", [])
+    network.load_state_dict(state.get("network", network.state_dict()))
+    bar = tqdm(
+        total=sum(epochs) * len(loader),
+        initial=len(history) * len(loader),
+        position=position,
+        leave=False,
+        desc=f"{experiment.name} seed {experiment.seed}",
+        unit="step",
+        disable=not (progress and accelerator.is_main_process),
+    )
+    with bar:
+        for i, (stage, count) in enumerate(zip(stages, epochs, strict=True)):
+            begin = sum(epochs[:i])
+            if len(history) >= begin + count:
+                continue
+            objective = Objective(network, stage, experiment.seed + 1, row.layer if row.copy_paste == "fcp" else None)
+            optimiser = _optimiser(config, objective)
+            objective, optimiser = accelerator.prepare(objective, optimiser)
+            own = accelerator.unwrap_model(objective)
+            if len(history) > begin:
+                own.load_state_dict(state["objective"])
+                optimiser.load_state_dict(state["optimiser"])
+            for epoch in range(len(history), begin + count):
+                views.epoch = epoch
+                torch.manual_seed(experiment.seed * 1_000_003 + epoch)
+                rates = [learning_rate(config, (epoch - begin + t / len(loader)) / count) * stage.lr for t in range(len(loader))]
+                terms = _epoch(accelerator, objective, optimiser, loader, config, rates, f"{stage.name}, epoch {epoch}", bar)
+                history.append({"epoch": epoch, "stage": stage.name, **terms})
+                if accelerator.is_main_process:
+                    _checkpoint(folder, own, optimiser, history)
+    accelerator.wait_for_everyone()
+    network = network.requires_grad_(True).eval()
+    if accelerator.is_main_process:
+        save_pretrained(network, folder)
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return network
+
+
+def _optimiser(config, objective):
+    """Optimiser of what learns; `scale` of a group multiplies its learning rate."""
+    parameters = [{"params": [p for p in objective.network.parameters() if p.requires_grad], "scale": 1.0}]
+    if objective.critic:
+        parameters.append({"params": list(objective.critic.parameters()), "scale": objective.stage.critic_lr})
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(parameters, config.lr, momentum=0.9, weight_decay=config.weight_decay, fused=True)
+    return torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay, fused=True)
+
+
+def _epoch(accelerator, objective, optimiser, loader, config, rates, where, bar):
+    """One pass over the views at the given learning rates; returns the mean of every loss term."""
+    objective.train()
+    sums = {}
+    for step, batch in enumerate(loader):
+        for group in optimiser.param_groups:
+            group["lr"] = rates[step] * group["scale"]
+        terms = objective(batch)
+        if not torch.isfinite(terms["total"]):
+            raise RuntimeError(f"{where}, step {step}: the loss is {terms['total'].item()}; lower the learning rate")
+        optimiser.zero_grad(set_to_none=True)
+        accelerator.backward(terms["total"])
+        if config.clip:
+            accelerator.clip_grad_norm_(objective.parameters(), config.clip)
+        optimiser.step()
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + value.item()
+        bar.set_postfix(loss=f"{terms['total'].item():.3f}", refresh=False)
+        bar.update()
+    return {name: value / len(rates) for name, value in sums.items()}
+
+
+def _checkpoint(folder, objective, optimiser, history):
+    state = {"objective": objective.state_dict(), "network": objective.network.state_dict()}
+    state |= {"optimiser": optimiser.state_dict(), "history": history}
+    with atomic_path(folder / "checkpoint.pt") as partial:
+        torch.save(state, partial)
+    write_text(folder / "train.csv", pd.DataFrame(history).to_csv(index=False))
+
+
+def _read_checkpoint(folder):
+    """What the last finished epoch left; empty before the first."""
+    path = folder / "checkpoint.pt"
+    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else {}

@@ -1,0 +1,1 @@
+"""Networks that are given a trimap: DIM, AlphaGAN, GCA, IndexNet, FBA."""

@@ -1,0 +1,1 @@
+"""Networks that see the image alone: SHM, LF, HATT, MODNet, GFM."""

@@ -1,0 +1,4 @@
+"""Real photographs: finding faces, anonymising folders, what metadata are left, the audit and the attack.
+
+Imports `synthetic`, `anonymize`, `io` and below. Used from outside: `faces`, `audit`, `attack`, `folder.anonymize_folder`.
+"""
