@@ -1,5 +1,6 @@
 """P3M-Net: parameter counts of the paper, the official outputs with the same weights, the switches, checkpoints."""
 
+import copy
 import json
 import pickle
 import zlib
@@ -114,20 +115,21 @@ def official(request):
 @torch.inference_mode()
 @pytest.mark.parametrize("fused", [True, False])
 def test_same_weights_same_output_as_the_official_network(official, fused):
+    """In double precision: in single, rounding decides which of two nearly equal values a pooling takes, another one per processor."""
     name, model, _ = official
+    model = copy.deepcopy(model).double()
     case, seed, logit, alpha = PARITY[name]
     for module in model.modules():
         if hasattr(type(module), "fused"):
             module.fused = fused
     expected = np.load(NETWORK / f"{case}.npz")
     height, width = map(int, case.split("x")[2:])
-    output = model(reference_input(seed, 1, height, width))
+    output = model(reference_input(seed, 1, height, width).double())
     step = -(-height // expected["global"].shape[-2])
     ours = dict(zip(("global", "local", "fusion", "side2", "side1", "side0"), (*output[:3], *output.sides), strict=True))
     for key, values in ours.items():
-        matte = key in ("local", "fusion")
-        outside = np.abs(values.numpy()[..., ::step, ::step] - expected[key]) > (alpha if matte else logit)
-        assert outside.mean() <= (2e-3 if matte else 0), key
+        off = np.abs(values.numpy()[..., ::step, ::step] - expected[key])
+        assert off.max() <= (alpha if key in ("local", "fusion") else logit), key
 
 
 @torch.inference_mode()

@@ -60,7 +60,8 @@ class PerformerAttention(nn.Module):
 
     def forward(self, x):
         """(N, L, C) -> (N, L, C)."""
-        k, q, v = self.kqv(x).float().chunk(3, -1)
+        kqv = self.kqv(x)
+        k, q, v = kqv.to(torch.promote_types(kqv.dtype, torch.float32)).chunk(3, -1)  # half precision is not enough
         k, q = self._map(k), self._map(q)
         norm = q @ k.sum(1)[..., None]
         y = q @ (k.transpose(1, 2) @ v) / (norm + 1e-8)
