@@ -26,8 +26,9 @@ def test_an_old_name_gives_what_the_new_one_holds(name):
 
 def test_both_ways_of_importing():
     with pytest.warns(DeprecationWarning):
-        from p3mlib import faces
         from p3mlib.evaluate import evaluate, predict
+
+        from p3mlib import faces
     from p3mlib.experiments import evaluate as new
     from p3mlib.models import predict as inference
 
