@@ -1,6 +1,5 @@
 """The command line, called as a user calls it."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -130,7 +129,7 @@ def test_weights_of_another_network_are_refused(weights, tmp_path, capsys):
 def test_imagenet_weights_that_are_missing_are_one_sentence(home, monkeypatch, capsys):
     grid = config.load()
     smoke = grid.profiles["smoke"]
-    changed = dataclasses.replace(smoke, train=dataclasses.replace(smoke.train, init="imagenet"))
+    changed = smoke.model_copy(update={"train": smoke.train.model_copy(update={"init": "imagenet"})})
     monkeypatch.setitem(grid.profiles, "smoke", changed)
     monkeypatch.setenv("P3M_IMAGENET", str(home))
     assert main(["train", "p3mnet_swin_t", "--profile", "smoke", "--jobs", "1"]) == 1

@@ -1,6 +1,7 @@
 """The grid: strict keys and types, run ids, and every paper row it names."""
 
-from dataclasses import replace
+import copy
+import pickle
 
 import pytest
 import yaml
@@ -12,31 +13,68 @@ RAW = yaml.safe_load(config.resources.files("p3mlib.experiments").joinpath("expe
 
 
 def edited(path, value):
-    raw = yaml.safe_load(yaml.safe_dump(RAW))
+    raw = copy.deepcopy(RAW)
     *parents, last = path
     place = raw
     for key in parents:
         place = place[key]
     place[last] = value
-    return yaml.safe_dump(raw)
+    return yaml.safe_dump(raw, sort_keys=False)
+
+
+def changed(experiment, **blocks):
+    """An experiment whose profile has other fields in some of its blocks."""
+    profile = experiment.profile
+    update = {name: getattr(profile, name).model_copy(update=fields) for name, fields in blocks.items()}
+    return experiment.model_copy(update={"profile": profile.model_copy(update=update)})
+
+
+SMOKE = ("profiles", "smoke")
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("profiles", "smoke", "train", "learning_rate"), 1.0, r"profiles.smoke.train: unknown key \['learning_rate'\]"),
-        (("profiles", "smoke", "train", "epochs"), "two", r"profiles.smoke.train.epochs: expected int, got 'two'"),
-        (("profiles", "smoke", "train", "epochs"), True, r"train.epochs: expected int, got True"),
-        (("profiles", "smoke", "train", "size"), 50, r"50 is not a multiple of 32"),
-        (("profiles", "smoke", "data", "size"), [64], r"data.size: expected 2 values"),
-        (("profiles", "smoke", "test", "strategy"), "tiles", r"'tiles' is not one of resize, hybrid"),
-        (("rows", "basic", "colour"), "red", r"rows.basic: unknown key \['colour'\]"),
-        (("tables", 7, "rows"), ["basic", "nobody"], r"tables.7: no such row \['nobody'\]"),
-        (("profiles", "laptop", "models", "lf"), {"depth": 3}, r"profiles.laptop.models.lf: unknown key \['depth'\]"),
-        (("profiles", "laptop", "models", "unet"), {}, r"profiles.laptop.models.unet: neither a row nor what one trains"),
-        (("published", "modnet", "lr"), "high", r"published.modnet.lr: expected float, got 'high'"),
-        (("published", "modnet", "optimiser"), "adagrad", r"train.optimiser: 'adagrad' is not one of adam, sgd"),
-        (("extra",), 1, r"unknown key \['extra'\]"),
+        ((*SMOKE, "train", "rate"), 1.0, r"^profiles.smoke.train: unknown key \['rate'\]; known are width, init, .*, threads$"),
+        ((*SMOKE, "train", "epochs"), "two", "^profiles.smoke.train.epochs: Input should be a valid integer, got 'two'$"),
+        ((*SMOKE, "train", "epochs"), True, "profiles.smoke.train.epochs: Input should be a valid integer, got True"),
+        ((*SMOKE, "train", "epochs"), 1.0, "profiles.smoke.train.epochs: Input should be a valid integer, got 1.0"),
+        ((*SMOKE, "train", "lr"), "1e-3", "profiles.smoke.train.lr: Input should be a valid number, got '1e-3'"),
+        ((*SMOKE, "train", "size"), 50, "profiles.smoke.train.size: Input should be a multiple of 32, got 50"),
+        ((*SMOKE, "train", "crop_sides"), 64, "profiles.smoke.train.crop_sides: Input should be a valid tuple, got 64"),
+        ((*SMOKE, "data", "size"), [64], r"profiles.smoke.data.size.1: Field required, got \[64\]"),
+        ((*SMOKE, "data", "size"), [1, 2, 3], r"profiles.smoke.data.size: Tuple should have at most 2 items .*, got \[1, 2, 3\]"),
+        ((*SMOKE, "test", "strategy"), "tiles", "test.strategy: Input should be 'resize' or 'hybrid', got 'tiles'"),
+        (SMOKE, None, "^profiles.smoke: Input should be a valid dictionary or instance of Profile, got None"),
+        (("defaults", "train"), {}, "profiles.paper.train.lr: Field required"),
+        (("networks", "basic", "colour"), "red", r"networks.basic: unknown key \['colour'\]; known are method, backbone, model"),
+        (("networks", "basic"), {"method": "BASIC"}, "^networks.basic.backbone: Field required$"),
+        (("networks", "modnet", "published"), {"lr": "high"}, "networks.modnet.published.lr: .* valid number, got 'high'"),
+        (("networks", "modnet", "published"), {"optimiser": "lion"}, "published.optimiser: .* 'adam' or 'sgd', got 'lion'"),
+        (("networks", "modnet", "published"), {"size": 50}, "published.size: Input should be a multiple of 32, got 50"),
+        (("rows", "NET_n", "domain"), "X", "rows.NET_n.domain: Input should be 'B' or 'N', got 'X'"),
+        (
+            ("rows", "NET_n", "networks"),
+            ["unet"],
+            "^rows.NET_n.networks: no network 'unet' in experiments.yaml; there are basic,",
+        ),
+        (("rows", "basic_x"), {"domain": "B", "networks": ["basic"]}, "rows.basic_x.*should match pattern 'NET'"),
+        (
+            ("tables", 7, "rows"),
+            ["basic", "nobody"],
+            "^tables.7.rows: no row 'nobody' in experiments.yaml; there are basic, tfi,",
+        ),
+        (("tables", 3, "networks"), ["tfi"], "^tables.3.rows: no row 'tfi_n' in experiments.yaml"),
+        (("tables", 7, "colour"), "red", r"tables.7: unknown key \['colour'\]; known are title, sets, metrics, rows"),
+        (
+            ("notebooks", "07_variants"),
+            [5, 55],
+            "^notebooks.07_variants: no row or table '55' in experiments.yaml; .* basic, .*, 11$",
+        ),
+        (("profiles", "laptop", "overrides", "lf"), {"depth": 3}, r"profiles.laptop.overrides.lf: unknown key \['depth'\]"),
+        (("profiles", "laptop", "overrides", "lf"), {"training": {"rate": 3}}, r"overrides.lf.training: unknown key \['rate'\]"),
+        (("profiles", "laptop", "overrides", "unet"), {}, "^profiles.laptop.overrides: no model, network or row 'unet' in exp"),
+        (("extra",), 1, r"^experiments.yaml: unknown key \['extra'\]; known are profiles, networks, rows, tables"),
     ],
 )
 def test_a_wrong_key_is_named(path, value, message):
@@ -44,11 +82,16 @@ def test_a_wrong_key_is_named(path, value, message):
         config.parse(edited(path, value))
 
 
+def test_all_wrong_keys_are_named_at_once():
+    with pytest.raises(ValueError, match="(?s)smoke.train.epochs: .*, got 'two'\nprofiles.smoke.train.lr: .*, got 'high'$"):
+        config.parse(edited((*SMOKE, "train"), {**RAW["profiles"]["smoke"]["train"], "epochs": "two", "lr": "high"}))
+
+
 def test_unknown_names_list_what_there_is():
     grid = config.load()
-    with pytest.raises(ValueError, match="no profile 'huge' .* smoke, laptop, gpu, paper"):
+    with pytest.raises(ValueError, match="no profile 'huge' in experiments.yaml; there are smoke, laptop, gpu, paper"):
         grid.profile("huge")
-    with pytest.raises(ValueError, match="no row 'r50' .* basic"):
+    with pytest.raises(ValueError, match="no row 'r50' in experiments.yaml; there are basic, .*, p3mnet_r34_fcp3"):
         grid.experiment("r50", "smoke")
 
 
@@ -62,25 +105,92 @@ def test_the_run_id_changes_with_what_changes_training_and_with_nothing_else():
     base = grid.experiment("basic", "smoke")
     assert base.run_id("data") == grid.experiment("basic", "smoke").run_id("data")
     assert base.run_id("data").startswith("basic-s0-")
-    workers = replace(base, profile=replace(base.profile, train=replace(base.profile.train, workers=3)))
-    scored = replace(base, profile=replace(base.profile, test=replace(base.profile.test, ratio=0.25)))
-    assert base.run_id("data") == workers.run_id("data") == scored.run_id("data")
-    longer = replace(base, profile=replace(base.profile, train=replace(base.profile.train, epochs=3)))
-    others = [longer, replace(base, seed=1), grid.experiment("tfi", "smoke"), grid.experiment("basic", "laptop")]
-    assert len({e.run_id("data") for e in (base, *others)} | {base.run_id("other data")}) == 6
+    same = [changed(base, train={"workers": 3}), changed(base, train={"in_memory": False}), changed(base, test={"ratio": 0.25})]
+    assert {e.run_id("data") for e in same} == {base.run_id("data")}
+    others = [changed(base, train={"epochs": 3}), changed(base, train={"base_epochs": 3}), base.model_copy(update={"seed": 1})]
+    others += [grid.experiment("tfi", "smoke"), grid.experiment("basic", "laptop")]
+    assert len({e.run_id("data") for e in (base, *others)} | {base.run_id("other data")}) == 7
 
 
-def test_a_profile_changes_a_network_and_one_of_its_rows():
-    models = {"p3mnet_resnet34": {"lr": 2.0, "training": {"clip": 1.0}}, "basic": {"seeds": 1, "training": {"epochs": 3}}}
-    grid = config.parse(edited(("profiles", "laptop", "models"), models))
-    basic, tfi = (grid.experiment(name, "laptop") for name in ("basic", "tfi"))
-    assert (basic.row.lr, basic.row.seeds, basic.train.clip, basic.train.epochs) == (2.0, 1, 1.0, 3)
-    assert (tfi.row.lr, tfi.row.seeds, tfi.train.clip, tfi.train.epochs) == (2.0, 0, 1.0, grid.profile("laptop").train.epochs)
+@pytest.mark.parametrize(
+    ("profile", "row", "seed", "ids"),
+    [
+        ("smoke", "basic", 0, "basic-s0-4c18fc51 p3mnet_resnet34_base-s0-25c3dac1 p3mnet_resnet34_encoder-s0-fe860cdc"),
+        (
+            "smoke",
+            "p3mnet_r34_fcp2",
+            0,
+            "p3mnet_r34_fcp2-s0-24affd62 p3mnet_resnet34_base-s0-dcdf108d p3mnet_resnet34_encoder-s0-fe860cdc",
+        ),
+        ("smoke", "lf", 0, "lf-s0-789a0b2b lf_base-s0-24dc0ec7"),
+        (
+            "laptop",
+            "p3mnet_r34",
+            2,
+            "p3mnet_r34-s2-fe7f74ac p3mnet_resnet34_base-s2-6e1ba97e p3mnet_resnet34_encoder-s2-5b1fb9ae",
+        ),
+        ("laptop", "dim_n", 1, "dim_n-s1-b2a6165e dim_base-s0-d6572c5e"),
+        ("paper", "hatt", 0, "hatt-s0-57dd188e"),
+    ],
+)
+def test_run_ids_stay(profile, row, seed, ids):
+    """Literal ids of a training and of those it goes on from: with another one everything in a cache is trained again."""
+    found, experiment = [], config.load().experiment(row, profile, seed)
+    while experiment:
+        found.append(experiment.run_id("data"))
+        experiment = experiment.pretraining
+    assert found == ids.split()
 
 
-def test_seeds_count_from_zero():
-    for profile in config.load().profiles.values():
-        assert profile.seeds == tuple(range(len(profile.seeds)))
+def test_an_experiment_goes_to_another_process_and_back():
+    experiment = config.load().experiment("p3mnet_r34_fcp1", "laptop", 1)
+    assert pickle.loads(pickle.dumps(experiment)) == experiment
+    assert config.Experiment.model_validate_json(experiment.model_dump_json(exclude_unset=True)) == experiment
+
+
+def test_blocks_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        config.load().profile("smoke").train.epochs = 3
+
+
+def test_a_profile_changes_a_model_a_network_and_a_row():
+    overrides = {
+        "p3mnet_resnet34": {"lr_scale": 2.0, "training": {"max_grad_norm": 1.0, "epochs": 7}},
+        "basic": {"seeds": 1, "training": {"epochs": 3}},
+        "basic_n": {"training": {"epochs": 4}},
+    }
+    grid = config.parse(edited(("profiles", "laptop", "overrides"), overrides))
+    basic, basic_n, tfi, lf = (grid.experiment(name, "laptop") for name in ("basic", "basic_n", "tfi", "lf"))
+    assert [e.row.lr_scale for e in (basic, basic_n, tfi, lf)] == [2.0, 2.0, 2.0, 1.0]
+    assert [e.row.seeds for e in (basic, basic_n, tfi)] == [1, 1, grid.profile("laptop").seeds]
+    assert [e.train.max_grad_norm for e in (basic, basic_n, tfi, lf)] == [1.0, 1.0, 1.0, 0.0]
+    assert [e.train.epochs for e in (basic, basic_n, tfi)] == [3, 4, 7]
+
+
+def test_options_of_a_profile_join_those_of_the_network():
+    grid = config.parse(edited(("profiles", "laptop", "overrides"), {"p3mnet_resnet34": {"options": {"tfi": True, "new": 1}}}))
+    assert grid.experiment("basic", "laptop").row.options == {"tfi": False, "sbfi": False, "dbfi": False, "new": 1}
+
+
+def test_seeds_are_those_of_the_row_before_those_of_the_profile():
+    grid = config.parse(edited(("profiles", "smoke", "overrides"), {"p3mnet_r34": {"seeds": 3}}))
+    seeds = [(e.name, e.seed) for e in grid.experiments(["lf", "p3mnet_r34", "p3mnet_r34_fcp1"], "smoke")]
+    assert seeds == [("lf", 0), ("p3mnet_r34", 0), ("p3mnet_r34_fcp1", 0), ("p3mnet_r34", 1), ("p3mnet_r34", 2)]
+    assert grid.experiments([], "smoke") == []
+
+
+def test_rows_are_networks_in_their_treatments():
+    text = copy.deepcopy(RAW)
+    text["profiles"] = {"paper": {}}
+    text["rows"] = {"NET": {"domain": "B", "networks": ["lf", "shm"]}}
+    text["rows"]["NET_fcp"] = {"domain": "B", "copy_paste": "fcp", "networks": ["lf"]}
+    trained = {"title": "", "sets": [["RWP", "N"]], "metrics": [], "networks": ["shm", "lf"], "rows": ["NET"]}
+    text["tables"] = {3: trained, 4: {"title": "", "sets": [], "metrics": [], "methods": {"KNN": "knn"}}}
+    text["notebooks"] = {"a": [3, 4, "lf_fcp"]}
+    grid = config.parse(yaml.safe_dump(text))
+    assert list(grid.rows) == ["lf", "shm", "lf_fcp"] and grid.rows["lf_fcp"].label == "LF+FCP"
+    assert grid.tables[3].rows == ("shm", "lf") and grid.notebooks == {"a": ("shm", "lf", 4, "lf_fcp")}
+    assert grid.sets("lf") == [("RWP", "N")] and grid.sets("lf_fcp") == []
 
 
 def test_every_row_and_method_of_a_table_has_the_papers_values():

@@ -132,7 +132,7 @@ def faces(home):
 
 @pytest.mark.parametrize(("kind", "count"), [("icp", 8), ("fcp", 1), ("matched", 8)])
 def test_batches_bring_their_sources(kind, count, home):
-    train = replace(config.load().profile("smoke").train, batch_size=8)
+    train = config.load().profile("smoke").train.model_copy(update={"batch_size": 8})
     portraits = runs.open_set("train", "B", config.load().profile("smoke"))
     views = TrainingViews(portraits, train, 0, SourceFaces(faces(home), kind, train.size))
     batches = []
@@ -174,8 +174,8 @@ def test_a_look_knows_size_turn_and_light():
 def test_rows_with_copy_and_paste_train(kind, home):
     profile = config.load().profile("smoke")
     plain = config.load().experiment("p3mnet_r34", "smoke")
-    row = replace(plain.row, copy_paste=kind, layer=0)
-    experiment = replace(plain, name=f"p3mnet_r34_{kind}", row=row, profile=profile)
+    row = plain.row.model_copy(update={"copy_paste": kind, "layer": 0})
+    experiment = plain.model_copy(update={"name": f"p3mnet_r34_{kind}", "row": row, "profile": profile})
     run = runs.get(experiment, [], progress=False)
     assert run.record["training"]["copy_paste"] == kind and "+" in run.record["training"]["data"]
     assert "copy_paste" not in plain.training("data"), "names of other runs stay"

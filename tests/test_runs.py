@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from safetensors.torch import load_file
 from p3mlib.data.datasets import MissingData
 from p3mlib.experiments import config, runs
 from p3mlib.experiments.parallel import fill
+from p3mlib.experiments.profiles import TrainChange
 from p3mlib.experiments.train import build, fit, learning_rate
 from p3mlib.io import PrivateFile
 
@@ -24,9 +24,19 @@ SETS = [("P3M-500-P", "B"), ("P3M-500-NP", "N")]
 
 def experiment(name="p3mnet_r34", **train):
     base = config.load().experiment(name, "smoke")
-    train = {"pretrain": 0, "epochs": 2, **train}
-    row = replace(base.row, training={})
-    return replace(base, row=row, profile=replace(base.profile, train=replace(base.profile.train, **train)))
+    return scaled(base, {"base_epochs": 0, "epochs": 2, **train})
+
+
+def with_seed(one, seed):
+    return one.model_copy(update={"seed": seed})
+
+
+def scaled(one, train, **test):
+    """An experiment whose profile trains and tests otherwise, and whose row adds nothing to that."""
+    profile = one.profile
+    changed = {"train": profile.train.model_copy(update=train), "test": profile.test.model_copy(update=test)}
+    row = one.row.model_copy(update={"training": TrainChange()})
+    return one.model_copy(update={"row": row, "profile": profile.model_copy(update=changed)})
 
 
 def test_a_run_holds_everything_and_is_not_done_again(home, monkeypatch):
@@ -82,7 +92,7 @@ def test_another_way_of_testing_scores_again_without_training(home, monkeypatch)
     run = runs.get(first, SETS[:1], progress=False)
     before = run.record["evaluations"]["P3M-500-P.B"]
     monkeypatch.setattr(runs, "fit", None)
-    hybrid = replace(first, profile=replace(first.profile, test=replace(first.profile.test, strategy="hybrid", ratio=0.5)))
+    hybrid = scaled(first, {}, strategy="hybrid", ratio=0.5)
     again = runs.get(hybrid, SETS[:1], progress=False)
     assert again.id == run.id and before["strategy"] == "resize"
     assert again.record["evaluations"]["P3M-500-P.B"] == {**before, "strategy": "hybrid", "ratio": 0.5}
@@ -91,10 +101,9 @@ def test_another_way_of_testing_scores_again_without_training(home, monkeypatch)
 @pytest.mark.parametrize("row", ["basic", "shm", "hatt"])
 def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(row, home, monkeypatch):
     """A real SIGKILL after the first epochs, then the same command again; of one stage, of three, and with a critic."""
-    spec = f"from dataclasses import replace; from p3mlib import config, runs; e = config.load().experiment('{row}', 'smoke'); "
-    spec += "e = replace(e, row=replace(e.row, training={})); t = replace(e.profile.train, epochs=8, pretrain=0); "
-    spec += "e = replace(e, profile=replace(e.profile, train=t)); "
-    spec += "runs.get(e, [], progress=False)"
+    one = experiment(row, epochs=8).model_dump_json(exclude_unset=True)
+    spec = "from p3mlib.experiments import runs; from p3mlib.experiments.config import Experiment; "
+    spec += f"runs.get(Experiment.model_validate_json({one!r}), [], progress=False)"
 
     def start(folder):
         return subprocess.Popen([sys.executable, "-c", spec], env={**os.environ, "P3M_RUNS": str(folder)})
@@ -119,14 +128,14 @@ def test_a_training_that_was_killed_and_resumed_gives_the_same_weights(row, home
 
 
 def test_rows_of_a_network_start_from_one_pretraining_on_blurred_images(home, monkeypatch):
-    rows = [experiment(name, pretrain=3, epochs=1) for name in ("p3mnet_r34", "p3mnet_r34_n")]
-    another = experiment("tfi", pretrain=3, epochs=1)
+    rows = [experiment(name, base_epochs=3, epochs=1) for name in ("p3mnet_r34", "p3mnet_r34_n")]
+    another = experiment("tfi", base_epochs=3, epochs=1)
     before = rows[0].pretraining
-    assert before.run_id("d") == rows[1].pretraining.run_id("d") == replace(rows[0], seed=1).pretraining.run_id("d")
+    assert before.run_id("d") == rows[1].pretraining.run_id("d") == with_seed(rows[0], 1).pretraining.run_id("d")
     assert another.pretraining.run_id("d") != before.run_id("d") and before.pretraining is None
     assert (
         before.train.epochs == 3
-        and before.row.train == "B"
+        and before.row.domain == "B"
         and before.row.copy_paste == "none"
         and before.train.lr == rows[0].train.lr
     )
@@ -137,9 +146,9 @@ def test_rows_of_a_network_start_from_one_pretraining_on_blurred_images(home, mo
     assert base.record["read"] == sorted(base.record["read"]) and "train/original_image" not in base.record["read"]
     for run, row in zip(trained, rows, strict=True):
         assert run.record["pretraining"] == base.id and len(run.training_log()) == 4
-        assert ("train/original_image" in run.record["read"]) == (row.row.train == "N")
+        assert ("train/original_image" in run.record["read"]) == (row.row.domain == "N")
         assert list(run.training_log()["epoch"]) == [0, 1, 2, 3]
-    still = runs.get(experiment(pretrain=3, epochs=1, lr=1e-12), [], progress=False).load().state_dict()
+    still = runs.get(experiment(base_epochs=3, epochs=1, lr=1e-12), [], progress=False).load().state_dict()
     (other,) = [p.parent for p in home.rglob("p3mnet_resnet34_base-s0-*/run.json") if p != folder]
     start = runs.Run(other).load().state_dict()
     same = [key for key in start if "running" not in key and "num_batches" not in key]
@@ -147,13 +156,16 @@ def test_rows_of_a_network_start_from_one_pretraining_on_blurred_images(home, mo
 
 
 def test_options_of_a_network_share_an_encoder_for_each_seed(home):
-    rows = [experiment(name, pretrain=1, encoder=2, own_base=True, epochs=1) for name in ("p3mnet_r34", "basic", "p3mnet_r34_n")]
+    rows = [
+        experiment(name, base_epochs=1, encoder_epochs=2, base_per_seed=True, epochs=1)
+        for name in ("p3mnet_r34", "basic", "p3mnet_r34_n")
+    ]
     bases = [row.pretraining for row in rows]
     assert [base.name for base in bases] == ["p3mnet_resnet34_base"] * 3 and bases[0].run_id("d") == bases[2].run_id("d")
-    assert bases[0].run_id("d") != bases[1].run_id("d") != replace(rows[1], seed=1).pretraining.run_id("d")
+    assert bases[0].run_id("d") != bases[1].run_id("d") != with_seed(rows[1], 1).pretraining.run_id("d")
     assert len({base.pretraining.run_id("d") for base in bases}) == 1 and bases[1].pretraining.pretraining is None
     assert bases[1].pretraining.row.options == {} and bases[1].row.options == rows[1].row.options
-    assert replace(rows[0], seed=1).pretraining.pretraining.seed == 1
+    assert with_seed(rows[0], 1).pretraining.pretraining.seed == 1
 
     whole, basic = fill(rows[:2], {row.name: [] for row in rows}, jobs=2, progress=False)
     (encoder,) = (runs.Run(path.parent) for path in home.rglob("p3mnet_resnet34_encoder-s0-*/run.json"))
@@ -164,7 +176,7 @@ def test_options_of_a_network_share_an_encoder_for_each_seed(home):
 
 def test_of_an_encoder_only_the_backbone_goes_on(home, tmp_path):
     one = experiment("basic", epochs=1, lr=1e-12)
-    source = build(replace(one, seed=7))
+    source = build(with_seed(one, 7))
     portraits = runs.open_set("train", "B", one.profile, False)
     end = fit(one, portraits, tmp_path / "run", progress=False, pretrained=source).state_dict()
     for name, start in build(one).named_parameters():
@@ -173,7 +185,7 @@ def test_of_an_encoder_only_the_backbone_goes_on(home, tmp_path):
 
 
 def test_after_a_pretraining_only_the_last_stage_is_trained(home):
-    log = runs.get(experiment("shm", pretrain=3, epochs=2), [], progress=False).training_log()
+    log = runs.get(experiment("shm", base_epochs=3, epochs=2), [], progress=False).training_log()
     assert list(log["stage"]) == ["T-Net", "M-Net", "end to end", "end to end", "end to end"]
 
 
@@ -187,7 +199,7 @@ def test_a_process_looks_at_all_files_and_decodes_them_once(home, monkeypatch):
     profile = experiment().profile
     assert runs._kept("train", "B", profile, False) is runs._kept("train", "B", profile, False)
     assert runs._kept("train", "N", profile, False) is not runs._kept("train", "B", profile, False)
-    large = replace(profile, train=replace(profile.train, in_memory=False))
+    large = experiment(in_memory=False).profile
     assert isinstance(runs._kept("train", "B", large, False), runs.datasets.Portraits)
 
 
@@ -236,7 +248,7 @@ def test_learning_rate():
     assert max(values) <= train.lr and values.index(max(values)) in (5, 6) and values[0] < 0.1 * train.lr and values[-1] < 1e-9
 
     def rates(schedule, *moments):
-        return [learning_rate(replace(train, schedule=schedule), done) / train.lr for done in moments]
+        return [learning_rate(train.model_copy(update={"schedule": schedule}), done) / train.lr for done in moments]
 
     assert rates("stable", 0, 0.05, 0.5, 1) == pytest.approx([0.02, 1, 1, 1], abs=1e-6)
     assert rates("constant", 0, 0.5, 1) == [1, 1, 1]

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -141,7 +141,7 @@ def _training_data(experiment):
     """Identity of all images that a training reads."""
     row, profile = experiment.row, experiment.profile
     faces = [data_identity("CelebA", "N", profile)] if row.copy_paste != "none" else []
-    return "+".join([data_identity("train", row.train, profile), *faces])
+    return "+".join([data_identity("train", row.domain, profile), *faces])
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ def get(experiment, sets, force=False, progress=True, position=0):
     run, profile = _trained(experiment, force, progress, position), experiment.profile
     with _threads(profile.train.threads):
         for name, domain in sets:
-            test = {**asdict(profile.test), "data": data_identity(name, domain, profile), "score": with_regions.__name__}
+            test = {**profile.test.model_dump(), "data": data_identity(name, domain, profile), "score": with_regions.__name__}
             how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress, "position": position}
             _score(run, name, domain, profile, test, _Network, (run, experiment, name), **how)
     return run
@@ -263,7 +263,7 @@ def _trained(experiment, force, progress, position):
         if run.record.get("finished"):
             return run
         run.folder.mkdir(exist_ok=True)
-        portraits = _kept("train", experiment.row.train, profile, progress)
+        portraits = _kept("train", experiment.row.domain, profile, progress)
         faces = open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads), run.timed("training"):
             fit(experiment, portraits, run.folder, progress, position, faces, base and base.load())

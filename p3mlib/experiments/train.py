@@ -161,7 +161,7 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
         ValueError: fewer images than one batch. RuntimeError: the loss is not finite.
         io.PrivateFile: a row that trains on blurred images (PPT) would read a picture in an `original_image` folder.
     """
-    private = experiment.row.train == "B"
+    private = experiment.row.domain == "B"
     with forbid("original_image") if private else contextlib.nullcontext():
         return _fit(experiment, portraits, folder, progress, position, faces, pretrained)
 
@@ -178,7 +178,7 @@ def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=config.workers, collate_fn=views.collate)
     loader = accelerator.prepare(loader)
     stages, state = network.stages(), _read_checkpoint(folder)
-    if pretrained is not None and config.pretrain:
+    if pretrained is not None and config.base_epochs:
         stages = stages[-1:]
         network.load_state_dict(pretrained.state_dict())
     elif pretrained is not None:
@@ -246,8 +246,8 @@ def _epoch(accelerator, objective, optimiser, loader, config, rates, where, bar)
             raise RuntimeError(f"{where}, step {step}: the loss is {terms['total'].item()}; lower the learning rate")
         optimiser.zero_grad(set_to_none=True)
         accelerator.backward(terms["total"])
-        if config.clip:
-            accelerator.clip_grad_norm_(objective.parameters(), config.clip)
+        if config.max_grad_norm:
+            accelerator.clip_grad_norm_(objective.parameters(), config.max_grad_norm)
         optimiser.step()
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + value.item()

@@ -99,11 +99,11 @@ def _usual(values):
 
 def _before(train):
     """How many epochs of which a training starts from, in words."""
-    if not train.pretrain:
+    if not train.base_epochs:
         return ""
-    shared = "rows of a seed" if train.own_base else "rows and seeds"
-    encoder = f", from an encoder of {train.encoder} epochs" if train.encoder else ""
-    return f"{train.pretrain} on blurred images, the same for all {shared}{encoder}"
+    shared = "rows of a seed" if train.base_per_seed else "rows and seeds"
+    encoder = f", from an encoder of {train.encoder_epochs} epochs" if train.encoder_epochs else ""
+    return f"{train.base_epochs} on blurred images, the same for all {shared}{encoder}"
 
 
 def training_sentence(grid, rows, profile):

@@ -60,7 +60,7 @@ def _page(name, parts):
 
 
 def _facts(scale, seconds):
-    found = runs.provenance()
+    found, grid = runs.provenance(), config.load()
     height, width = scale.data.size
     made = datetime.datetime.now(datetime.timezone.utc).isoformat(" ", "minutes").removesuffix("+00:00")
     facts = {
@@ -72,7 +72,7 @@ def _facts(scale, seconds):
         "Data": f"real: {', '.join(n for n in paths.REAL_ROOTS if paths.real_root(n))}; the rest P3M-Synth"
         if paths.is_real()
         else f"P3M-Synth, {height} x {width} px, {scale.data.counts['train']} training portraits",
-        "Seeds": ", ".join(map(str, scale.seeds)),
+        "Seeds": ", ".join(map(str, sorted({e.seed for e in grid.experiments(grid.rows, scale.name)}))),
     }
     return "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items())
 

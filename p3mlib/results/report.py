@@ -193,7 +193,7 @@ def trained_results(number, profile, progress=True):
             scored = run is not None and (dataset, domain) in there
             common |= {"errors": run.per_image(dataset, domain) if scored else None, "run": run.id if scored else ""}
             common["note"] = note or reasons.get((dataset, domain), "")
-            results.append(Result(setting=f"{row.train}:{domain}", dataset=dataset, **common))
+            results.append(Result(setting=f"{row.domain}:{domain}", dataset=dataset, **common))
     return results
 
 

@@ -47,7 +47,7 @@ def transfer(rows, profile, root, limit=100, progress=True):
             results.append(
                 report.Result(
                     row.method,
-                    f"{row.train}:{domain}",
+                    f"{row.domain}:{domain}",
                     dataset,
                     errors,
                     backbone=row.backbone,

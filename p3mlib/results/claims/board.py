@@ -121,7 +121,7 @@ def caption(board, profile, per_image, draws):
     told = ", ".join(f"{counts.get(v, 0)} {v}" for v in VERDICTS)
     share = f" ({counts.get('PASS', 0) / decided:.0%} of the decided pass)" if decided else ""
     grid = config.load()
-    bound = any(e.train.pretrain and not e.train.own_base for e in grid.experiments(grid.rows, profile))
+    bound = any(e.train.base_epochs and not e.train.base_per_seed for e in grid.experiments(grid.rows, profile))
     shared = "Networks whose seeds share a base (see the captions) vary in their own epochs alone. " if bound else ""
     source = f"{per_image:.0%} of the errors come per image, the others as means over images" if per_image < 1 else "per image"
     return (
