@@ -1,6 +1,9 @@
 """The command line, called as a user calls it."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -8,9 +11,108 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import p3mlib.__main__ as command_line
 from p3mlib import io
 from p3mlib.__main__ import main
 from p3mlib.experiments import config
+
+COMMANDS = {command.name or command.callback.__name__ for command in command_line.app.registered_commands}
+
+
+def python(*arguments, **environment):
+    """A Python of its own with this package, as (exit status, stdout, stderr)."""
+    path = os.pathsep.join([str(Path(command_line.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, **environment}
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_docstring_names_every_command():
+    listed = command_line.__doc__.split("Commands: ")[1].split(".")[0].replace("\n", " ").split(", ")
+    assert set(listed) == COMMANDS and len(listed) == len(set(listed)) == 13
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "150")
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    about = next(c for c in command_line.app.registered_commands if (c.name or c.callback.__name__) == command)
+    assert f"p3mlib {command}" in text and about.callback.__doc__ in text
+
+
+def test_help_needs_no_pytorch():
+    loaded = "import sys; from p3mlib.__main__ import main; status = main(['list', '--help']); "
+    status, _, error = python("-c", loaded + "sys.exit(status or int(any(m in sys.modules for m in ('torch', 'papermill'))))")
+    assert status == 0, error
+
+
+def test_the_shell_completes_commands_and_rows():
+    script = "import sys; sys.argv = ['p3mlib']; from p3mlib.__main__ import main; main()"
+    for words, place, expected in (("p3mlib an", 1, "anonymize"), ("p3mlib train p3mnet_r", 2, "p3mnet_r34")):
+        asked = {"_P3MLIB_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+        assert expected in python("-c", script, **asked)[1].split()
+
+
+def test_openmp_waits_without_spinning_wherever_the_package_is_imported():
+    script = "import os, sys, p3mlib; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
+    assert python("-c", script, OMP_WAIT_POLICY="ACTIVE")[1] == "ACTIVE\n", "the user's own goes first"
+    assert python("-c", f"import os; os.environ.pop('OMP_WAIT_POLICY'); {script}", OMP_WAIT_POLICY="")[1] == "PASSIVE\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing command"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["list", "--profil", "smoke"], "No such option: --profil"),
+        (["synth"], "Missing argument 'FOLDER'"),
+        (["synth", "d", "--count", "0"], "'--count'"),
+        (["synth", "d", "--seed", "-1"], "'--seed'"),
+        (["anonymize", "a", "b", "--method", "melt"], "'melt' is not one of 'blur', 'mosaic', 'mask'"),
+        (["predict", "a.jpg", "--weights", "w"], "Missing option '-o' / '--output'"),
+        (["bench", "--size", "100"], "100 is not a positive multiple of 32"),
+        (["bench", "--rounds", "0"], "'--rounds'"),
+        (["layers", "d", "--limit", "-1"], "'--limit'"),
+        *(
+            (["predict", "a.jpg", "--weights", "w", "-o", "o", "--ratio", r], "'--ratio'")
+            for r in ("0", "-1", "nan", "inf", "1000")
+        ),
+        *((["anonymize", "a", "b", "--strength", s], "'--strength'") for s in ("nan", "inf", "-1", "0", "1e9")),
+        *((["anonymize", "a", "b", "--margin", m], "'--margin'") for m in ("nan", "inf", "-0.3", "1e9")),
+        *(([c, "d", *more, "--jobs", "0"], "'--jobs'") for c, more in (("synth", ()), ("layers", ()), ("anonymize", ("o",)))),
+        *(([c, "--jobs", "-2"], "'--jobs'") for c in ("train", "notebooks")),
+    ],
+)
+def test_wrong_arguments_are_one_line_before_any_work(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and len(captured.err.splitlines()) == 1 and "--help" in captured.err
+    assert message in captured.err and captured.err.startswith(" ".join(["p3mlib", *arguments[:1]]) + ": ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_nobody_caught_is_one_sentence(monkeypatch, capsys):
+    def broken(folder):
+        raise MemoryError("no room\nfor an array")
+
+    monkeypatch.setattr("p3mlib.data.verify.verify", broken)
+    assert main(["verify", "data"]) == 1
+    assert capsys.readouterr().err == "p3mlib verify: MemoryError: no room for an array\n"
+    monkeypatch.setenv("P3M_TRACEBACK", "1")
+    assert main(["verify", "data"]) == 1
+    text = capsys.readouterr().err
+    assert text.startswith("Traceback") and "in broken" in text and text.endswith("no room for an array\n")
+
+
+def test_an_interrupt_is_130(monkeypatch, capsys):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("p3mlib.data.verify.verify", interrupted)
+    assert main(["verify", "data"]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -107,7 +209,6 @@ def test_predict_runs_on_real_portraits(weights, tmp_path, real_sample):
         (["list", "--profile", "huge"], "no profile 'huge'"),
         (["notebooks", "99_none", "--profile", "smoke"], "no notebook ['99_none']"),
         (["verify", "absent"], "absent: there is no such folder"),
-        (["synth", "{empty}", "--count", "0"], "--count 0: at least 1"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(arguments, message, weights, tmp_path, capsys):

@@ -105,7 +105,7 @@ def test_bench_measures_every_path(monkeypatch, capsys):
     assert main(["bench", "p3mnet_resnet34", "--size", "64", "--rounds", "1", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert {row["model"] for row in shown} == {"p3mnet_resnet34"} and shown[1]["size"] == 64
-    assert main(["bench", "--size", "100"]) == 1
+    assert main(["bench", "--size", "100"]) == 2
     assert "--size 100: a positive multiple of 32" in capsys.readouterr().err
 
 

@@ -1,6 +1,8 @@
 """Every notebook in profile smoke through papermill, and nbval on the cells whose output must not change."""
 
+import asyncio
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import reference
 from PIL import Image
 
 from p3mlib.__main__ import main
+from p3mlib.experiments import notebooks
 
 ROOT = Path(__file__).parent.parent
 CHECKED = json.loads((ROOT / "tests" / "notebook_outputs.json").read_text())  # notebook -> outputs of its tagged cells
@@ -47,13 +50,73 @@ def _same_as_committed(found):
         assert (off < 0.1).all() and off.median() < 0.005, off.nlargest(5)
 
 
-def test_a_failing_notebook_is_named(home, tmp_path, monkeypatch, capsys):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A function that makes notebooks of one cell each (name -> source) the project's own."""
     (tmp_path / "nb").mkdir()
-    nbformat.write(notebook, tmp_path / "nb" / "00_broken.ipynb")
     monkeypatch.setattr("p3mlib.paths.notebooks", lambda: tmp_path / "nb")
+
+    def write(**cells):
+        for name, source in cells.items():
+            notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+            nbformat.write(notebook, tmp_path / "nb" / f"{name[1:]}.ipynb")
+
+    return write
+
+
+def without_bars(text):
+    """Lines on stderr that are no progress bar."""
+    return [line for line in re.split(r"[\r\n]", text) if line.strip() and not re.match(r"notebooks: +\d+%", line)]
+
+
+def printed(home, name):
+    return nbformat.read(home / "build" / "notebooks" / "smoke" / f"{name}.ipynb", 4).cells[-1].outputs[0].text
+
+
+def test_a_failing_notebook_is_named(home, own, capsys):
+    own(_00_broken="1 / 0")
     assert main(["notebooks", "--profile", "smoke"]) == 1
     assert "00_broken: cell 2 failed: ZeroDivisionError" in capsys.readouterr().err  # after the injected parameters
+
+
+def test_a_killed_kernel_stops_no_other_notebook_and_only_results_are_printed(home, own, capfd):
+    own(_00_dies="import os\nos.kill(os.getpid(), 9)", _01_fine="print('here')")
+    assert main(["notebooks", "--profile", "smoke"]) == 1
+    output, errors = capfd.readouterr()  # of the processes and kernels too
+    (line,) = without_bars(errors)
+    assert line.startswith("00_dies: its kernel died")
+    assert printed(home, "01_fine") == "here\n"
+    assert "its kernel died" in (home / "build" / "smoke" / "index.html").read_text()
+    assert len(output.splitlines()) == 4 and output.splitlines()[-1].endswith("index.html")
+
+
+def test_the_kernel_is_this_python_whatever_is_installed(home, own, tmp_path, monkeypatch):
+    folder = tmp_path / "jupyter" / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "p", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    own(_00_where="import sys\nprint(sys.executable)")
+    assert notebooks.execute(["00_where"], "smoke", progress=False) == {}
+    assert printed(home, "00_where") == f"{sys.executable}\n"
+
+
+def test_an_idle_kernel_is_stopped_without_an_interrupt(monkeypatch):
+    """An interrupt that meets the answer to the last message is what kernels report as "KeyboardInterrupt caught"."""
+    signals = []
+
+    async def start_and_stop():
+        manager = notebooks.Kernels()
+        await manager.start_kernel()
+        client = manager.client()
+        client.start_channels()
+        await client.wait_for_ready(timeout=60)
+        client.stop_channels()
+        monkeypatch.setattr(manager.provisioner, "send_signal", lambda number: signals.append(number) or asyncio.sleep(0))
+        await manager.shutdown_kernel()
+        assert not await manager.is_alive()
+
+    asyncio.run(start_and_stop())
+    assert signals == []
 
 
 def test_table_2_from_real_portraits(home, monkeypatch, real_sample):

@@ -1,0 +1,140 @@
+"""Executes the notebooks with papermill, after their long work is in the cache.
+
+Each notebook runs in a process of its own, which imports this module: what imports PyTorch is imported where it is used.
+"""
+
+import logging
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+import papermill
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+from nbclient.exceptions import DeadKernelError
+from tqdm import tqdm
+
+from p3mlib import paths
+from p3mlib.experiments import config
+
+SIDE_BY_SIDE = 2  # notebooks; more would only wait for one another, their work is in the cache
+
+
+class Kernels(AsyncKernelManager):
+    """Kernels of this very Python whatever kernelspecs are installed, encrypted, and stopped without an interrupt.
+
+    ipykernel warns of TCP that is not encrypted. An interrupt before the request to stop, which jupyter_client sends, can meet a
+    kernel that still answers its last message, and it then reports a KeyboardInterrupt; the request ends children as well.
+    """
+
+    def __init__(self, **options):
+        # Without folders to search there is one kernelspec left, ipykernel's own, which names sys.executable.
+        super().__init__(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), transport_encryption="auto", **options)
+
+    async def _async_interrupt_kernel(self):
+        if not self.shutting_down:
+            await super()._async_interrupt_kernel()
+
+
+def find(names=()):
+    """The notebooks of these names, all if none is given.
+
+    Returns:
+        dict name -> path, in the order of `names`.
+    Raises:
+        ValueError: there is no notebook of a name.
+    """
+    available = {path.stem: path for path in sorted(paths.notebooks().glob("[0-9]*.ipynb"))}
+    strangers = set(names) - available.keys()
+    if strangers:
+        raise ValueError(f"no notebook {sorted(strangers)}; there are {', '.join(available)}")
+    return {name: available[name] for name in names or available}
+
+
+def folder(profile):
+    """Folder of a profile's executed notebooks."""
+    return paths.build() / "notebooks" / paths.tables(profile).name
+
+
+def trainings(names, profile):
+    """The trainings whose results these notebooks show: (list of experiments, names of rows that lack training images).
+
+    Raises:
+        ValueError: unknown profile. datasets.MissingData: a folder named in the environment holds nothing of its data set.
+    """
+    from p3mlib.experiments import runs
+
+    grid = config.load()
+    rows = dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.rows)
+    wanted = grid.experiments(list(rows), profile)
+    runs.check_real_roots()
+    possible = [experiment for experiment in wanted if runs.folder(experiment) is not None]
+    return possible, sorted({experiment.name for experiment in wanted} - {experiment.name for experiment in possible})
+
+
+def prepare(names, profile, jobs=None, progress=True):
+    """Do the long work of notebooks here, side by side and with progress bars; they then find it in the cache.
+
+    Args:
+        names: of notebooks. profile: name. jobs: as in `parallel.fill`.
+    Raises:
+        as `trainings`.
+    """
+    from p3mlib.experiments import runs
+    from p3mlib.experiments.parallel import fill, fill_untrained
+
+    (possible, _), grid, scale = trainings(names, profile), config.load(), config.load().profile(profile)
+    sets = {experiment.name: grid.sets(experiment.name) for experiment in possible}
+    there, _ = runs.available(dict.fromkeys(pair for pairs in sets.values() for pair in pairs), scale)
+    fill(possible, {row: [pair for pair in pairs if pair in there] for row, pairs in sets.items()}, jobs, progress=progress)
+    for number in dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.tables):
+        methods = [method for method, function in grid.tables[number].methods.items() if function]
+        there, _ = runs.available(grid.tables[number].sets, scale)
+        if there:
+            fill_untrained(methods, there, scale, jobs, progress)
+
+
+def execute(names, profile, progress=True):
+    """Execute notebooks into `folder(profile)`, two side by side, those alone that measure time. A failure stops no other.
+
+    Args:
+        names: see `find`. profile: name.
+    Returns:
+        dict name -> what went wrong in one line, in order; empty when all is well.
+    """
+    tasks = {name: (path, folder(profile) / path.name, profile) for name, path in find(names).items()}
+    folder(profile).mkdir(parents=True, exist_ok=True)
+    alone = [name for name in tasks if name in config.load().alone]
+    together = [name for name in tasks if name not in alone]
+    failures = {}
+    with tqdm(total=len(tasks), desc="notebooks", unit="notebook", disable=not progress) as bar:
+        for group, jobs in ((together, min(SIDE_BY_SIDE, os.cpu_count() or 1)), (alone, 1)):
+            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+                futures = {pool.submit(_execute, *tasks[name]): name for name in group}
+                try:
+                    for future in as_completed(futures):
+                        # What an execution raises comes back as its result; an error is the end of the process itself.
+                        failures[futures[future]] = future.result() if not future.exception() else _told(future.exception())
+                        bar.update()
+                finally:
+                    pool.shutdown(cancel_futures=True)
+    return {name: failures[name] for name in tasks if failures[name]}
+
+
+def _execute(source, target, profile):
+    """Run one notebook; returns what went wrong in one line, or an empty string."""
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # it raises what it logs
+    options = {"kernel_name": "python3", "language": "python", "kernel_manager_class": Kernels, "progress_bar": False}
+    try:
+        papermill.execute_notebook(source, target, {"PROFILE": profile}, cwd=source.parent, **options)
+    except papermill.PapermillExecutionError as error:
+        return f"cell {error.exec_count} failed: {error.ename}: {' '.join(error.evalue.split())}"
+    except DeadKernelError:
+        return "its kernel died; something killed it, or the memory was not enough"
+    except Exception as error:
+        return _told(error)
+    return ""
+
+
+def _told(error):
+    return " ".join(f"{type(error).__name__}: {error}".split())
