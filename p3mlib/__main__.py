@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
 app = typer.Typer(help=" ".join(__doc__.split()), context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -76,11 +77,11 @@ def _names():
     return list(notebooks.find())
 
 
-Profile = Annotated[str, typer.Option(help="of experiments.yaml: how much and how large", autocompletion=_profiles)]
-Jobs = Annotated[int | None, typer.Option(min=1, help="processes; default: one per CPU")]
-Trainings = Annotated[int | None, typer.Option(min=1, help="trainings side by side")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON")]
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER")]
+Profile = Annotated[str, Option(help="of experiments.yaml: how much and how large", autocompletion=_profiles)]
+Jobs = Annotated[int | None, Option(min=1, help="processes; default: one per CPU")]
+Trainings = Annotated[int | None, Option(min=1, help="trainings side by side")]
+Json = Annotated[bool, Option("--json", help="print JSON")]
+Folder = Annotated[Path, Argument(metavar="FOLDER")]
 
 
 @app.command("list")
@@ -104,12 +105,10 @@ def list_(profile: Profile = "laptop"):
 @app.command()
 def synth(
     folder: Folder,
-    profile: Annotated[
-        str, typer.Option(help="takes size, counts and seed from this profile", autocompletion=_profiles)
-    ] = "laptop",
-    size: Annotated[tuple[int, int] | None, typer.Option(metavar="H W", help="of the images in pixels")] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="training images; the test sets shrink or grow in proportion")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="of the whole benchmark")] = None,
+    profile: Annotated[str, Option(help="takes size, counts and seed from this profile", autocompletion=_profiles)] = "laptop",
+    size: Annotated[tuple[int, int] | None, Option(metavar="H W", help="of the images in pixels")] = None,
+    count: Annotated[int | None, Option(min=1, help="training images; the test sets shrink or grow in proportion")] = None,
+    seed: Annotated[int | None, Option(min=0, help="of the whole benchmark")] = None,
     jobs: Jobs = None,
 ):
     """render P3M-Synth into a folder, in the layouts of the real data sets"""
@@ -140,7 +139,7 @@ def verify(folder: Folder):
 def layers(
     folder: Folder,
     jobs: Jobs = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="only the first so many images")] = None,
+    limit: Annotated[int | None, Option(min=1, help="only the first so many images")] = None,
 ):
     """estimate foreground and background colours of a real P3M-10k folder, which training needs"""
     from p3mlib.data.foreground import write_layers
@@ -157,33 +156,30 @@ def _not_done(failed):
 
 @app.command()
 def anonymize(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="folder, searched in depth, or one photo")],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="folder; gets the photos, facemask/ and report.csv")],
-    method: Annotated[Literal["blur", "mosaic", "mask"], typer.Option(help="how faces are hidden")] = "blur",
+    source: Annotated[Path, Argument(metavar="SRC", help="folder, searched in depth, or one photo")],
+    target: Annotated[Path, Argument(metavar="DST", help="folder; gets the photos, facemask/ and report.csv")],
+    method: Annotated[Literal["blur", "mosaic", "mask"], Option(help="how faces are hidden")] = "blur",
     strength: Annotated[
         float | None,
-        typer.Option(
-            callback=_between(0.001, 1), help="sigma or cell over the face's size, to 1; default 0.2 (blur), 0.25 (mosaic)"
-        ),
+        Option(callback=_between(0.001, 1), help="sigma or cell over the face's size, to 1; default 0.2 (blur), 0.25 (mosaic)"),
     ] = None,
-    region: Annotated[Literal["hull", "paper"], typer.Option(help="paper: its polygon alone, open on turned heads")] = "hull",
+    region: Annotated[Literal["hull", "paper"], Option(help="paper: its polygon alone, open on turned heads")] = "hull",
     margin: Annotated[
-        float, typer.Option(callback=_between(0, 2), help="grow the area by this share of the face's size, 0 to 2")
+        float, Option(callback=_between(0, 2), help="grow the area by this share of the face's size, 0 to 2")
     ] = 0.0,
     alpha: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="mattes: their transition area stays as it is, as in the paper")
+        Path | None, Option(metavar="DIR", help="mattes: their transition area stays as it is, as in the paper")
     ] = None,
-    landmarks: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="NAME.json or NAME.png for faces that detectors miss")
-    ] = None,
-    keep_faceless: Annotated[bool, typer.Option("--keep-faceless", help="write photos without a face too")] = False,
-    force: Annotated[bool, typer.Option("--force", help="allow strengths at which people are recognised")] = False,
+    landmarks: Annotated[Path | None, Option(metavar="DIR", help="NAME.json or NAME.png for faces that detectors miss")] = None,
+    keep_faceless: Annotated[bool, Option("--keep-faceless", help="write photos without a face too")] = False,
+    force: Annotated[bool, Option("--force", help="allow strengths at which people are recognised")] = False,
     jobs: Jobs = None,
 ):
     """obfuscate the faces in photos and write them without any metadata"""
     from p3mlib.privacy.folder import REPORT, Settings, anonymize_folder
 
-    settings = Settings(method, strength, region, margin, alpha, landmarks, keep_faceless, force)
+    options = {"alpha": alpha, "landmarks": landmarks, "keep_faceless": keep_faceless, "force": force}
+    settings = Settings(method=method, strength=strength, region=region, margin=margin, **options)
     report = anonymize_folder(source, target, settings, jobs)
     if region == "paper":
         print("region paper: on a turned head its polygon leaves eyes, nose and mouth open")
@@ -198,16 +194,14 @@ def anonymize(
 
 @app.command()
 def audit(
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="FOLDER", help="searched in depth; may be left out with --attack")
-    ] = None,
+    folder: Annotated[Path | None, Argument(metavar="FOLDER", help="searched in depth; may be left out with --attack")] = None,
     original: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="the images before, same names: measures identity and detail")
+        Path | None, Option(metavar="DIR", help="the images before, same names: measures identity and detail")
     ] = None,
     attack: Annotated[
-        bool, typer.Option("--attack", help="also train networks to undo obfuscations; report what they recover")
+        bool, Option("--attack", help="also train networks to undo obfuscations; report what they recover")
     ] = False,
-    size: Annotated[Literal["smoke", "laptop"], typer.Option(help="of the attack")] = "laptop",
+    size: Annotated[Literal["smoke", "laptop"], Option(help="of the attack")] = "laptop",
     as_json: Json = False,
 ):
     """say what anonymised images still give away: metadata, identity, masks not applied, open rims"""
@@ -233,11 +227,11 @@ def audit(
 
 @app.command()
 def train(
-    rows: Annotated[list[str] | None, typer.Argument(help="default: every row", autocompletion=_rows)] = None,
+    rows: Annotated[list[str] | None, Argument(help="default: every row", autocompletion=_rows)] = None,
     profile: Profile = "laptop",
-    seed: Annotated[int | None, typer.Option(min=0, help="default: every seed of the profile")] = None,
+    seed: Annotated[int | None, Option(min=0, help="default: every seed of the profile")] = None,
     jobs: Trainings = None,
-    force: Annotated[bool, typer.Option("--force", help="forget cached results of these rows")] = False,
+    force: Annotated[bool, Option("--force", help="forget cached results of these rows")] = False,
 ):
     """train rows of the grid and score them; what is cached is not done again"""
     from p3mlib.experiments import config
@@ -254,15 +248,15 @@ def train(
 
 @app.command()
 def predict(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER")],
-    weights: Annotated[Path, typer.Option(help="model.safetensors of a run")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="folder; made when missing")],
+    inputs: Annotated[list[Path], Argument(metavar="IMAGE_OR_FOLDER")],
+    weights: Annotated[Path, Option(help="model.safetensors of a run")],
+    output: Annotated[Path, Option("-o", "--output", help="folder; made when missing")],
     strategy: Annotated[
-        Literal["resize", "hybrid"], typer.Option(help="one pass, or details from a second one at twice the ratio")
+        Literal["resize", "hybrid"], Option(help="one pass, or details from a second one at twice the ratio")
     ] = "resize",
     ratio: Annotated[
         float | None,
-        typer.Option(
+        Option(
             callback=_between(0.01, 4),
             help="network's input side over the image's, 0.01 to 4; default: 512 px on the longer side",
         ),
@@ -276,13 +270,13 @@ def predict(
 
 @app.command()
 def bench(
-    models: Annotated[list[str] | None, typer.Argument(help="default: all")] = None,
-    size: Annotated[int, typer.Option(callback=_side, help="side of the image in pixels")] = 512,
-    rounds: Annotated[int, typer.Option(min=1, help="timed passes of each path")] = 7,
+    models: Annotated[list[str] | None, Argument(help="default: all")] = None,
+    size: Annotated[int, Option(callback=_side, help="side of the image in pixels")] = 512,
+    rounds: Annotated[int, Option(min=1, help="timed passes of each path")] = 7,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="torch.compile too, which takes minutes and needs a C++ compiler")
+        bool, Option("--compile", help="torch.compile too, which takes minutes and needs a C++ compiler")
     ] = False,
-    copy_paste: Annotated[bool, typer.Option("--copy-paste", help="time training steps with copy and paste instead")] = False,
+    copy_paste: Annotated[bool, Option("--copy-paste", help="time training steps with copy and paste instead")] = False,
     as_json: Json = False,
 ):
     """time networks and measure their memory, side by side in one run"""
@@ -302,12 +296,10 @@ def bench(
 @app.command()
 def export(
     model: Annotated[
-        str, typer.Argument(help="folder of weights, model.safetensors, id on the hub; or a network's name with --official")
+        str, Argument(help="folder of weights, model.safetensors, id on the hub; or a network's name with --official")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="the .onnx file")],
-    official: Annotated[
-        Path | None, typer.Option(metavar="CHECKPOINT", help="released weights of the network that is named")
-    ] = None,
+    output: Annotated[Path, Option("-o", "--output", metavar="FILE", help="the .onnx file")],
+    official: Annotated[Path | None, Option(metavar="CHECKPOINT", help="released weights of the network that is named")] = None,
 ):
     """write a network as ONNX"""
     from p3mlib import models
@@ -326,7 +318,7 @@ def export(
 @app.command()
 def claims(
     profile: Profile = "laptop",
-    save: Annotated[bool, typer.Option("--save", help="write claims.csv, .md and .tex beside the tables")] = False,
+    save: Annotated[bool, Option("--save", help="write claims.csv, .md and .tex beside the tables")] = False,
     as_json: Json = False,
 ):
     """the paper's claims on the tables of a profile"""
@@ -356,7 +348,7 @@ def report(profile: Profile = "laptop"):
 
 @app.command()
 def notebooks(
-    names: Annotated[list[str] | None, typer.Argument(help="default: all, in order", autocompletion=_names)] = None,
+    names: Annotated[list[str] | None, Argument(help="default: all, in order", autocompletion=_names)] = None,
     profile: Profile = "laptop",
     jobs: Trainings = None,
 ):

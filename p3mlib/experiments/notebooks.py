@@ -121,19 +121,27 @@ def execute(names, profile, progress=True):
     return {name: failures[name] for name in tasks if failures[name]}
 
 
+_interrupted = False  # in a process that executes notebooks: it was told to stop, yet the pool has handed it one more
+
+
 def _execute(source, target, profile):
     """Run one notebook; returns what went wrong in one line, or an empty string."""
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # it raises what it logs
+    global _interrupted
+    for name in ("papermill", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what they log is raised as well
     options = {"kernel_name": "python3", "language": "python", "kernel_manager_class": Kernels, "progress_bar": False}
     try:
-        papermill.execute_notebook(source, target, {"PROFILE": profile}, cwd=source.parent, **options)
+        if not _interrupted:
+            papermill.execute_notebook(source, target, {"PROFILE": profile}, cwd=source.parent, **options)
     except papermill.PapermillExecutionError as error:
         return f"cell {error.exec_count} failed: {error.ename}: {' '.join(error.evalue.split())}"
     except DeadKernelError:
         return "its kernel died; something killed it, or the memory was not enough"
+    except KeyboardInterrupt:
+        _interrupted = True
     except Exception as error:
         return _told(error)
-    return ""
+    return "interrupted" if _interrupted else ""
 
 
 def _told(error):
