@@ -207,6 +207,7 @@ def test_predict_runs_on_real_portraits(weights, tmp_path, real_sample):
         (["predict", "{empty}", "--weights", "{weights}", "-o", "out"], "no image"),
         (["train", "nobody", "--profile", "smoke"], "no row 'nobody'"),
         (["list", "--profile", "huge"], "no profile 'huge'"),
+        (["notebooks", "--profile", "huge"], "no profile 'huge'"),
         (["notebooks", "99_none", "--profile", "smoke"], "no notebook ['99_none']"),
         (["verify", "absent"], "absent: there is no such folder"),
     ],

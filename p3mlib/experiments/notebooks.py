@@ -65,6 +65,7 @@ def trainings(names, profile):
     from p3mlib.experiments import runs
 
     grid = config.load()
+    grid.profile(profile)
     rows = dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.rows)
     wanted = grid.experiments(list(rows), profile)
     runs.check_real_roots()
