@@ -214,7 +214,8 @@ def provenance():
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
     return {
         "commit": commit.stdout.strip() + ("+changes" if dirty.stdout.strip() else "") if commit.returncode == 0 else "unknown",
-        "versions": {name: version(name) for name in ("p3mlib", "torch", "timm", "accelerate", "numpy")} | {"opencv": cv2.__version__},
+        "versions": {name: version(name) for name in ("p3mlib", "torch", "timm", "accelerate", "numpy")}
+        | {"opencv": cv2.__version__},
         "python": platform.python_version(),
         "device": device,
     }
@@ -326,7 +327,7 @@ class _Traditional:
 
 
 def _now():
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 @contextmanager
