@@ -25,9 +25,10 @@ test: $(READY)  ## ruff, unit tests, every notebook in profile smoke, nbval
 	$(VENV)/bin/ruff format --check --quiet
 	$(PY) -m pytest
 
-format: $(READY)  ## let ruff put code and notebooks into its form
+format: $(READY)  ## put code and notebooks into ruff's form, take outputs out of notebooks
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
+	$(VENV)/bin/nbstripout --keep-id notebooks/*.ipynb
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks
