@@ -176,6 +176,13 @@ def test_an_upward_import_is_noticed(tmp_path):
     assert list(upward(tmp_path)) == ["data.datasets imports results, which is not below data"]
 
 
+def test_the_map_shows_the_wings_of_the_tree():
+    floors = [set(line.split()) for line in re.findall("^│ (.*?)│", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)]
+    assert floors == WINGS[::-1], "the map in CONTRIBUTING.md, from top to bottom, and WINGS differ"
+    rooms = [path.stem for path in (ROOT / "p3mlib").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    assert sorted(rooms) == sorted({"__init__"}.union(*WINGS))
+
+
 def test_no_module_imports_itself_through_others():
     graph = {module_of(path): set() for path in (ROOT / "p3mlib").rglob("*.py")}
     for path in (ROOT / "p3mlib").rglob("*.py"):
