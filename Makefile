@@ -1,36 +1,66 @@
 # `make paper` and `make test` set everything up by themselves; `make help` lists the rest.
 PROFILE ?= laptop
 PYTHON ?= python3
+# TORCH=cpu leaves 3 GB of CUDA libraries out; TORCH_INDEX says in pip's own words where torch's CPU wheels are: --index-url URL.
+TORCH ?= pypi
+TORCH_INDEX ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+PIP := $(PY) -m pip
+QUIET := --quiet --progress-bar off
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # glibc then keeps the memory of large tensors instead of giving it back after every operation: 5-9% of a training on a CPU.
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 4294967296
 export MALLOC_TOP_PAD_ := 268435456
 
-.PHONY: paper test lab setup clean help
+.PHONY: paper test format lab setup lock clean help
 
 paper: $(READY)  ## regenerate tables and figures (PROFILE=smoke|laptop|gpu|paper)
 	$(PY) -m p3mlib notebooks --profile $(PROFILE)
 
-test: $(READY)  ## unit tests, every notebook in profile smoke, nbval
+test: $(READY)  ## ruff, unit tests, every notebook in profile smoke, nbval
+	$(VENV)/bin/ruff check --quiet
+	$(VENV)/bin/ruff format --check --quiet
 	$(PY) -m pytest
+
+format: $(READY)  ## put code and notebooks into ruff's form, take outputs out of notebooks
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+	$(VENV)/bin/nbstripout --keep-id notebooks/*.ipynb
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks
 
 setup: $(READY)  ## only create the environment
 
-$(READY): requirements.txt pyproject.toml
+lock: build/uv/bin/uv  ## write requirements.lock anew after a change to requirements.txt (newest of all: delete it first)
+	$< pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	  --custom-compile-command 'make lock' requirements.txt --output-file requirements.lock
+
+build/uv/bin/uv:
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install $(QUIET) uv==0.13.9
+
+$(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Python 3.11 or newer is needed; point to one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "This Python lacks the venv module; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@case "$(TORCH):$(TORCH_INDEX)" in pypi:*|cpu:?*) ;; \
+	  cpu:) echo "TORCH=cpu needs the index of torch's CPU wheels, as pytorch.org names it: make TORCH=cpu TORCH_INDEX='--index-url URL'"; exit 1;; \
+	  *) echo "TORCH=$(TORCH): pypi or cpu"; exit 1;; esac
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --progress-bar off -r requirements.txt
-	$(PY) -m pip install --quiet --no-deps --editable .
+	@$(PIP) uninstall -qq --yes opencv-python  # of an older set-up: its files are those of opencv-python-headless
+ifeq ($(TORCH),cpu)
+	awk '/^[a-z]/ { keep = !/^(torch|torchvision|triton|nvidia-[^=]*|cuda-[^=]*)==/ } keep' requirements.lock > $(VENV)/cpu.lock
+	$(PIP) install $(QUIET) --no-deps $(TORCH_INDEX) $$(grep -E '^torch(vision)?==' requirements.txt)
+	$(PIP) install $(QUIET) --no-deps --require-hashes -r $(VENV)/cpu.lock
+else
+	$(PIP) install $(QUIET) --require-hashes -r requirements.lock
+endif
+	$(PIP) install $(QUIET) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 clean:  ## delete executed notebooks and temporary output; runs and data stay

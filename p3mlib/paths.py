@@ -105,5 +105,6 @@ def imagenet(model):
 
 
 def notebooks():
-    """Folder of the notebooks."""
-    return _CHECKOUT / "notebooks"
+    """Folder of the notebooks: of the checkout, or for an installed package, which has none, of the checkout that is home."""
+    folder = _CHECKOUT / "notebooks"
+    return folder if folder.is_dir() else home() / "notebooks"

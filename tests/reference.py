@@ -18,7 +18,7 @@ def processor():
 
 def collect(folder):
     """All values of the tables in a folder: Series over `KEYS`; cells that were not run are left out."""
-    frames = [pd.read_csv(folder / f"table_{n}.csv", dtype={key: str for key in KEYS}, keep_default_na=False) for n in TABLES]
+    frames = [pd.read_csv(folder / f"table_{n}.csv", dtype=dict.fromkeys(KEYS, str), keep_default_na=False) for n in TABLES]
     whole = pd.concat(frames, ignore_index=True)
     whole["value"] = pd.to_numeric(whole["value"])
     return whole.dropna(subset="value").set_index(KEYS)["value"].sort_index()
@@ -28,7 +28,7 @@ def committed():
     """(processor type, Series) of the committed numbers."""
     with FILE.open() as file:
         kind = file.readline().removeprefix("# ").strip()
-        frame = pd.read_csv(file, dtype={key: str for key in KEYS}, keep_default_na=False)
+        frame = pd.read_csv(file, dtype=dict.fromkeys(KEYS, str), keep_default_na=False)
     return kind, frame.set_index(KEYS)["value"]
 
 

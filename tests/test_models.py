@@ -115,7 +115,7 @@ def official(request):
 @torch.inference_mode()
 @pytest.mark.parametrize("fused", [True, False])
 def test_same_weights_same_output_as_the_official_network(official, fused):
-    """In double precision: in single, rounding decides which of two nearly equal values a pooling takes, on each processor anew."""
+    """Double precision: in single, rounding decides which of two nearly equal values a pooling takes, on each processor anew."""
     name, model, _ = official
     model = copy.deepcopy(model).double()
     case, seed, logit, alpha = PARITY[name]

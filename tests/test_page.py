@@ -116,10 +116,8 @@ def test_the_page_says_how_long_it_took(built):
     for name, seconds in made.items():
         runs.Run(paths.runs("smoke") / name).update(seconds=seconds, pretraining="base-s0-3" if name == "a-s0-1" else None)
     written = page.write_page("smoke", seconds=1500)
-    assert (
-        "25 min for this command; 3 runs behind the tables: 11 min of training, 25 s of scoring"
-        in Reader(written.read_text()).text
-    )
+    told = "25 min for this command; 3 runs behind the tables: 11 min of training, 25 s of scoring"
+    assert told in Reader(written.read_text()).text
 
 
 def test_the_command_writes_the_page_of_an_empty_profile(home, capsys):

@@ -4,17 +4,24 @@ import ast
 import graphlib
 import json
 import re
+import shutil
 import subprocess
+from functools import partial
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
+CUDA = re.compile("torch$|torchvision$|triton$|nvidia-|cuda-")  # what TORCH=cpu takes from elsewhere, or leaves out
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Imports go downward only, from wing to wing. The first name of a module below `p3mlib` is its wing.
 WINGS = [
-    {"io", "paths", "_moved"},
+    {"io", "paths", "_moved", "_numba"},
     {"losses", "traditional", "copy_paste", "matte"},
     {"models", "metrics", "anonymize"},
     {"data"},
@@ -46,11 +53,80 @@ def test_environment_yml_takes_the_same_pins():
 
 
 def test_the_installed_versions_are_the_pinned_ones():
-    from importlib.metadata import version
-
     for line in pins((ROOT / "requirements.txt").read_text()):
         name, pinned = line.split("==")
         assert version(name).split("+")[0] == pinned
+
+
+def locked():
+    """requirements.lock as dict: normalised name -> (version, marker or None, what needs it, number of hashes)."""
+    lock = {}
+    for entry in re.split(r"^(?=[a-z0-9])", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)[1:]:
+        name, pinned, marker = re.match(r"(\S+)==([\w.]+)(?: ; (.*?))? \\\n", entry).groups()
+        users = re.findall(r"^    #(?: via)? +(\S.*)$", entry, re.MULTILINE)
+        lock[name] = pinned, marker, users, len(re.findall("--hash=sha256:[0-9a-f]{64}", entry))
+    return lock
+
+
+def test_the_lock_has_the_direct_pins_and_hashes():
+    lock = locked()
+    direct = {name: pinned for name, (pinned, _, users, _) in lock.items() if "-r requirements.txt" in users}
+    wanted = dict(line.split("==") for line in pins((ROOT / "requirements.txt").read_text()))
+    wanted = {canonicalize_name(name): pinned for name, pinned in wanted.items()}
+    assert direct == wanted, "requirements.lock is not of this requirements.txt: run `make lock`"
+    assert all(hashes for *_, hashes in lock.values())
+    assert not re.search(r"://|file:|--(extra-)?index|--find-links", (ROOT / "requirements.lock").read_text())
+
+
+def test_the_lock_is_complete():
+    """Whatever an installed package of the lock needs is in the lock too, in the installed version."""
+    lock, here = locked(), {"extra": ""}
+    for name, (pinned, marker, _, _) in lock.items():
+        if marker and not Marker(marker).evaluate():
+            continue
+        try:
+            package = distribution(name)
+        except PackageNotFoundError:
+            assert CUDA.match(name), f"{name} is in requirements.lock, but not installed"
+            continue
+        assert package.version.split("+")[0] == pinned, f"{name}: not as locked; run `make setup`"
+        needed = (Requirement(text) for text in package.requires or ())
+        needed = [canonicalize_name(r.name) for r in needed if not r.marker or r.marker.evaluate(here)]
+        assert not set(needed) - lock.keys(), f"run `make lock`: {name} needs {set(needed) - lock.keys()}"
+
+
+def test_torch_for_the_cpu_leaves_cuda_out(tmp_path):
+    """TORCH=cpu: torch from the index that TORCH_INDEX names, all else from the lock, without what torch needs for CUDA."""
+    for name in ("Makefile", "requirements.txt", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    log, fake = tmp_path / "log", tmp_path / ".venv" / "bin" / "python"
+    fake.parent.mkdir(parents=True)
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {log}\n')
+    fake.chmod(0o755)
+    make = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True)
+    index = "--index-url https://example.org/cpu"
+    assert make(["make", "setup", f"PYTHON={fake}", "TORCH=cpu", f"TORCH_INDEX={index}"]).returncode == 0
+    torch = " ".join(line for line in pins((ROOT / "requirements.txt").read_text()) if line.startswith("torch"))
+    assert f"--no-deps {index} {torch}\n" in log.read_text() and "requirements.lock" not in log.read_text()
+    kept = set(re.findall(r"^([a-z0-9-]+)==", (tmp_path / ".venv" / "cpu.lock").read_text(), re.MULTILINE))
+    assert kept == {name for name in locked() if not CUDA.match(name)} and {"timm", "numpy", "filelock"} <= kept
+
+    (tmp_path / ".venv" / ".ready").unlink()
+    assert make(["make", "setup", f"PYTHON={fake}"]).returncode == 0
+    assert "--require-hashes -r requirements.lock" in log.read_text()
+    for options, message in (["TORCH=cpu"], "TORCH_INDEX="), (["TORCH=gpu"], "TORCH=gpu: pypi or cpu"):
+        (tmp_path / ".venv" / ".ready").unlink(missing_ok=True)
+        done = make(["make", "setup", f"PYTHON={fake}", *options])
+        assert done.returncode != 0 and message in done.stdout
+
+
+def test_hooks_and_container_use_what_make_sets_up():
+    wanted = {line.split("==")[0] for line in pins((ROOT / "requirements.txt").read_text())}
+    hooks = [hook for part in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in part["hooks"]]
+    programs = {hook["entry"].split()[0] for hook in hooks if hook["language"] == "system"}
+    assert programs == {".venv/bin/ruff", ".venv/bin/nbstripout"} and {Path(program).name for program in programs} <= wanted
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert container["postCreateCommand"] == "make setup" and container["image"] == "python:3.11"
 
 
 def module_of(path, package=ROOT / "p3mlib"):
@@ -98,6 +174,13 @@ def test_an_upward_import_is_noticed(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(text)
     assert list(upward(tmp_path)) == ["data.datasets imports results, which is not below data"]
+
+
+def test_the_map_shows_the_wings_of_the_tree():
+    floors = [set(line.split()) for line in re.findall("^│ (.*?)│", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)]
+    assert floors == WINGS[::-1], "the map in CONTRIBUTING.md, from top to bottom, and WINGS differ"
+    rooms = [path.stem for path in (ROOT / "p3mlib").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    assert sorted(rooms) == sorted({"__init__"}.union(*WINGS))
 
 
 def test_no_module_imports_itself_through_others():
@@ -161,8 +244,8 @@ def test_make_says_what_a_python_lacks(tmp_path, python, message):
     fails = "version_info" if python == "old" else "ensurepip"
     fake.write_text(f'#!/bin/sh\ncase "$2" in *{fails}*) exit 1;; esac\nexit 0\n')
     fake.chmod(0o755)
-    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
-        (tmp_path / name).write_text((ROOT / name).read_text())
+    for name in ("Makefile", "requirements.txt", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     done = subprocess.run(["make", "setup", f"PYTHON={fake}"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0 and message in done.stdout
     assert not (tmp_path / ".venv").exists()

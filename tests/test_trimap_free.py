@@ -132,7 +132,7 @@ def test_generator_and_critic_do_not_reach_each_others_weights():
     model, critic, batch = build_model("hatt", **SMALL["hatt"]), Critic(0.125), batch_of()
     only = {"adversarial": 1.0, "mse": 0.0, "ssim": 0.0}
     gradients = []
-    for weights in (only, {name: 0.0 for name in only}):
+    for weights in (only, dict.fromkeys(only, 0.0)):
         model.zero_grad(), critic.zero_grad()
         hatt_loss(model, batch["image"], batch, critic, weights)["total"].backward()
         gradients.append(critic[0].weight.grad.clone())

@@ -22,7 +22,7 @@ def _block_items(model):
     nodes = [recorder.image, *shown]
     names, seen = {}, []
     for node in nodes:
-        sources = sorted(set(i for i, *_ in parents(node, names)))
+        sources = sorted({i for i, *_ in parents(node, names)})
         if sources or not seen:  # not what is made without the input, such as the masks of windows
             names[id(node)] = len(seen)
             seen.append((_label(node, block), sources))

@@ -1,6 +1,7 @@
 """Figure 4: the network, drawn from what `flow.trace` saw; only the layout is decided here."""
 
 from collections import Counter
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
@@ -161,7 +162,7 @@ def draw_network(model, ax=None):
 
 def _draw_scales(canvas, changes, top):
     borders = [0.5, *(changes[k] for k in sorted(changes, reverse=True)), top + 0.06]
-    for k, (low, high) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
+    for k, (low, high) in enumerate(pairwise(borders)):
         shade = ("#F3F3F3", "#FBFBFB")[k % 2]
         canvas.ax.add_patch(Rectangle((0.04, low), 6.92, high - low, fc=shade, ec="none", zorder=0))
         canvas.text(0.1, (low + high) / 2, _side(len(changes) - k), 7, MUTED, "left", weight="bold")

@@ -18,6 +18,7 @@ from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
+import cv2
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -213,7 +214,8 @@ def provenance():
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
     return {
         "commit": commit.stdout.strip() + ("+changes" if dirty.stdout.strip() else "") if commit.returncode == 0 else "unknown",
-        "versions": {name: version(name) for name in ("p3mlib", "torch", "timm", "accelerate", "numpy", "opencv-python")},
+        "versions": {name: version(name) for name in ("p3mlib", "torch", "timm", "accelerate", "numpy")}
+        | {"opencv": cv2.__version__},
         "python": platform.python_version(),
         "device": device,
     }
@@ -325,7 +327,7 @@ class _Traditional:
 
 
 def _now():
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Building blocks that networks of several families share."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -116,6 +118,6 @@ _unpool.register_autograd(_gradient_of_unpool, setup_context=_save_indices)
 def convolutions(*channels):
     """3x3 convolutions from one channel count to the next, each with batch norm and ReLU."""
     layers = []
-    for inputs, outputs in zip(channels[:-1], channels[1:], strict=True):
+    for inputs, outputs in pairwise(channels):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)

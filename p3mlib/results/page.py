@@ -62,7 +62,7 @@ def _page(name, parts):
 def _facts(scale, seconds):
     found, grid = runs.provenance(), config.load()
     height, width = scale.data.size
-    made = datetime.datetime.now(datetime.timezone.utc).isoformat(" ", "minutes").removesuffix("+00:00")
+    made = datetime.datetime.now(datetime.UTC).isoformat(" ", "minutes").removesuffix("+00:00")
     facts = {
         "Written": f"{made} UTC",
         "Time": _time(scale.name, seconds),
@@ -163,7 +163,7 @@ def _notebooks(folder, failed):
 
 
 def _without_widgets(notebook):
-    """The notebook without what only a live kernel shows (widgets, progress bars on the error stream), its printed lines joined."""
+    """The notebook without what only a live kernel shows (widgets, progress bars on the error stream), printed lines joined."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":

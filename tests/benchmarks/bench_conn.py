@@ -13,7 +13,7 @@ import numpy as np
 from p3mlib.metrics import conn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from test_metrics import plain_conn  # noqa: E402
+from test_metrics import plain_conn
 
 
 def hair_like(height, width, strands, noise, seed=0):

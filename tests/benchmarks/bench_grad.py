@@ -11,7 +11,7 @@ from bench_conn import hair_like, seconds
 from p3mlib.metrics import grad
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from test_metrics import plain_grad  # noqa: E402
+from test_metrics import plain_grad
 
 
 def main(height=1440, width=1080):

@@ -157,7 +157,7 @@ def exclusion(fg, bg):
 
 def fba_loss(network, image, batch):
     """Alpha (L1, composition, Laplacian pyramid) plus 0.25 times colours (L1, exclusion, composition, Laplacian pyramid)."""
-    raw, _, trimap = network.raw(with_trimap(image, batch))
+    raw, _, _ = network.raw(with_trimap(image, batch))
     alpha, fg, bg = raw[:, :1].clamp(0, 1), raw[:, 1:4].sigmoid(), raw[:, 4:].sigmoid()
     true, seen, f, b = (batch[key] for key in ("alpha", "image", "fg", "bg"))
     planes = [(own.flatten(0, 1)[:, None], other.flatten(0, 1)[:, None]) for own, other in ((fg, f), (bg, b))]

@@ -1,5 +1,7 @@
 """GCA matting (Li and Lu, AAAI 2020): alpha features flow between patches that look alike."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -96,7 +98,7 @@ class Encoder(nn.Module):
         )
         g = [3, scaled(16, width), c[0], c[2]]
         self.guidance_head = nn.Sequential()
-        for inputs, outputs in zip(g[:-1], g[1:], strict=True):
+        for inputs, outputs in pairwise(g):
             layers = (nn.ReflectionPad2d(1), _conv(inputs, outputs, stride=2, padding=0), nn.ReLU(), nn.BatchNorm2d(outputs))
             self.guidance_head.extend(layers)
         self.gca = GuidedAttention(c[2])

@@ -4,6 +4,8 @@ The paper compares with the authors' code. Layout and losses are those of its pu
 the 37.91 M parameters of Table 11.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from timm.models.densenet import DenseNet
@@ -102,7 +104,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.colour = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), nn.BatchNorm2d(channels, FUSION_EPS))
         widths = [3 * channels, *(scaled(c, width) for c in FUSION_CHANNELS)]
-        blocks = [_block(i, o, 3, FUSION_EPS, bias=True) for i, o in zip(widths[:-1], widths[1:], strict=True)]
+        blocks = [_block(i, o, 3, FUSION_EPS, bias=True) for i, o in pairwise(widths)]
         self.blend = nn.Sequential(*blocks, nn.Conv2d(widths[-1], 1, 1))
 
     def forward(self, image, foreground, background):

@@ -1,6 +1,7 @@
 """MODNet (Ke et al., AAAI 2022) as released: semantic, detail and fusion branches on MobileNetV2."""
 
 from functools import partial
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -92,9 +93,9 @@ class DetailBranch(nn.Module):
         self.to_half, self.to_quarter = _cir(half, hidden, 1), _cir(quarter, hidden, 1)
         self.down, self.mix = _cir(hidden + 3, hidden, 3, 2), _cir(2 * hidden, 2 * hidden, 3)
         widths = (2 * hidden + eighth + 3, 2 * hidden, 2 * hidden, hidden)
-        self.at_quarter = nn.Sequential(*(_cir(i, o, 3) for i, o in zip(widths[:-1], widths[1:], strict=True)))
+        self.at_quarter = nn.Sequential(*(_cir(i, o, 3) for i, o in pairwise(widths)))
         widths = (2 * hidden, 2 * hidden, hidden, hidden, hidden)
-        self.at_half = nn.Sequential(*(_cir(i, o, 3) for i, o in zip(widths[:-1], widths[1:], strict=True)))
+        self.at_half = nn.Sequential(*(_cir(i, o, 3) for i, o in pairwise(widths)))
         self.last, self.head = _cir(hidden + 3, hidden, 3), nn.Conv2d(hidden, 1, 1)
 
     def forward(self, image, half, quarter, eighth):

@@ -126,10 +126,10 @@ def caption(board, profile, per_image, draws):
     source = f"{per_image:.0%} of the errors come per image, the others as means over images" if per_image < 1 else "per image"
     return (
         f"The paper's claims on the tables of profile {profile}: {told}{share}. A verdict stands where at least {SURE:.0%} of "
-        f"{draws} tables from images and seeds drawn anew agree (agreement); otherwise it is undecided. {shared}Errors: {source}. "
-        "Chance: how often tables pass whose rows have exchanged their numbers, over the whole table / only among the rows of "
-        "one method; where it is above 30% a PASS says little. Compare with the first what ranks methods, with the second what "
-        "ranks settings."
+        f"{draws} tables from images and seeds drawn anew agree (agreement); otherwise it is undecided. {shared}Errors: "
+        f"{source}. Chance: how often tables pass whose rows have exchanged their numbers, over the whole table / only among "
+        "the rows of one method; where it is above 30% a PASS says little. Compare with the first what ranks methods, with the "
+        "second what ranks settings."
     )
 
 

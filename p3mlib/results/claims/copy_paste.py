@@ -1,5 +1,7 @@
 """The claims about copy and paste (C19, C29 to C38, C40), as `claims` evaluates them. NP is P3M-500-NP, un-blurred."""
 
+from itertools import pairwise
+
 from scipy.stats import spearmanr
 
 from p3mlib.results.claims.numbers import TEN, NotRun, Numbers, percent, plain
@@ -31,7 +33,7 @@ def c19a(n):
     """Segmentation error on NP falls from R34 over Swin-T and Swin-T with FCP to ViTAE-S."""
     errors = {m: n(5, m, "B:N", "SAD-FG", NP) + n(5, m, "B:N", "SAD-BG", NP) for m in (R34, SWIN, f"{SWIN}+FCP", VITAE)}
     values = list(errors.values())
-    return all(a > b for a, b in zip(values[:-1], values[1:], strict=True)), plain(errors)
+    return all(a > b for a, b in pairwise(values)), plain(errors)
 
 
 def c19b(n):

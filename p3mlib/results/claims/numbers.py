@@ -98,7 +98,7 @@ def _family(table, method):
 
 
 def from_results(results):
-    """Numbers of ours. Args: results: table -> list of report.Result; images where an error is NaN, as without a face, are left out."""
+    """Numbers of ours. Args: results: table -> list of report.Result; images where an error is NaN (no face) are left out."""
     found = {}
     for table, items in results.items():
         for r in items:
