@@ -42,9 +42,11 @@ def find(names=()):
     Returns:
         dict name -> path, in the order of `names`.
     Raises:
-        ValueError: there is no notebook of a name.
+        ValueError: there is no notebook of a name. FileNotFoundError: there is none at all, as beside an installed package.
     """
     available = {path.stem: path for path in sorted(paths.notebooks().glob("[0-9]*.ipynb"))}
+    if not available:
+        raise FileNotFoundError(f"{paths.notebooks()}: no notebooks; an installed package has none, name a checkout in P3M_HOME")
     strangers = set(names) - available.keys()
     if strangers:
         raise ValueError(f"no notebook {sorted(strangers)}; there are {', '.join(available)}")
