@@ -235,14 +235,14 @@ def train(
 ):
     """train rows of the grid and score them; what is cached is not done again"""
     from p3mlib.experiments import config
-    from p3mlib.experiments.parallel import fill
+    from p3mlib.experiments.parallel import run_all
 
     grid = config.load()
     rows = rows or list(grid.rows)
     experiments = grid.experiments(rows, profile)
     if seed is not None:
         experiments = [grid.experiment(row, profile, seed) for row in rows]
-    for run in fill(experiments, {row: grid.sets(row) for row in rows}, jobs, force):
+    for run in run_all(experiments, {row: grid.sets(row) for row in rows}, jobs, force):
         print(run.folder)
 
 

@@ -23,7 +23,7 @@ MOVED = {  # old name -> where its content lives now
     "export": "models.export",
     "faces": "privacy.faces",
     "fill": "experiments.parallel",
-    "flow": "drawing.flow",
+    "flow": "drawing.trace",
     "layers": "data.foreground",
     "metadata": "privacy.metadata",
     "photos": "experiments.predict",

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from p3mlib.data.datasets import MissingData
 from p3mlib.experiments import config, runs
-from p3mlib.experiments.parallel import fill
+from p3mlib.experiments.parallel import run_all
 from p3mlib.experiments.profiles import TrainChange
 from p3mlib.experiments.train import build, fit, learning_rate
 from p3mlib.io import PrivateFile
@@ -140,7 +140,7 @@ def test_rows_of_a_network_start_from_one_pretraining_on_blurred_images(home, mo
         and before.train.lr == rows[0].train.lr
     )
 
-    trained = fill(rows, {row.name: [] for row in rows}, jobs=2, progress=False)
+    trained = run_all(rows, {row.name: [] for row in rows}, jobs=2, progress=False)
     (folder,) = home.rglob("p3mnet_resnet34_base-s0-*/run.json")
     base = runs.Run(folder.parent)
     assert base.record["read"] == sorted(base.record["read"]) and "train/original_image" not in base.record["read"]
@@ -167,7 +167,7 @@ def test_options_of_a_network_share_an_encoder_for_each_seed(home):
     assert bases[1].pretraining.row.options == {} and bases[1].row.options == rows[1].row.options
     assert with_seed(rows[0], 1).pretraining.pretraining.seed == 1
 
-    whole, basic = fill(rows[:2], {row.name: [] for row in rows}, jobs=2, progress=False)
+    whole, basic = run_all(rows[:2], {row.name: [] for row in rows}, jobs=2, progress=False)
     (encoder,) = (runs.Run(path.parent) for path in home.rglob("p3mnet_resnet34_encoder-s0-*/run.json"))
     for run in (whole, basic):
         base = runs.Run(run.folder.with_name(run.record["pretraining"]))
@@ -220,7 +220,7 @@ def test_training_learns(home):
 
 def test_fill_trains_side_by_side_what_get_trains_alone(home, monkeypatch):
     experiments = [experiment("basic"), experiment("tfi")]
-    together = fill(experiments, {one.name: SETS[:1] for one in experiments}, jobs=2, progress=False)
+    together = run_all(experiments, {one.name: SETS[:1] for one in experiments}, jobs=2, progress=False)
     monkeypatch.setenv("P3M_RUNS", "alone")
     for run, one in zip(together, experiments, strict=True):
         alone = runs.get(one, SETS[:1], progress=False)

@@ -2,7 +2,7 @@
 
 import copy
 
-from p3mlib.drawing.flow import VARIANTS, Recorder, parents, stages, trace
+from p3mlib.drawing.trace import VARIANTS, Recorder, parents, stages, trace
 from p3mlib.drawing.network import COLOURS, INK, MUTED, Canvas, convolutions, layers, pool, shape
 
 

@@ -1,4 +1,4 @@
-"""Figure 4: the network, drawn from what `flow.trace` saw; only the layout is decided here."""
+"""Figure 4: the network, drawn from what `trace.trace` saw; only the layout is decided here."""
 
 from collections import Counter
 from itertools import pairwise
@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path
 
-from p3mlib.drawing.flow import BLOCKS, trace
+from p3mlib.drawing.trace import BLOCKS, trace
 
 # Coordinates are inches.
 INK, MUTED, RED, SHALLOW, DEEP = "#333333", "#858585", "#C8102E", "#2E93C4", "#0B2F4E"  # the last two: E0, E4

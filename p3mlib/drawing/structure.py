@@ -2,7 +2,7 @@
 
 import torch
 
-from p3mlib.drawing.flow import groups
+from p3mlib.drawing.trace import groups
 from p3mlib.drawing.network import COLOURS, INK, MUTED, RED, Canvas
 from p3mlib.models import build_model, count_parameters
 

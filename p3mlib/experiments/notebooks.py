@@ -79,22 +79,22 @@ def prepare(names, profile, jobs=None, progress=True):
     """Do the long work of notebooks here, side by side and with progress bars; they then find it in the cache.
 
     Args:
-        names: of notebooks. profile: name. jobs: as in `parallel.fill`.
+        names: of notebooks. profile: name. jobs: as in `parallel.run_all`.
     Raises:
         as `trainings`.
     """
     from p3mlib.experiments import runs
-    from p3mlib.experiments.parallel import fill, fill_untrained
+    from p3mlib.experiments.parallel import run_all, run_all_untrained
 
     (possible, _), grid, scale = trainings(names, profile), config.load(), config.load().profile(profile)
     sets = {experiment.name: grid.sets(experiment.name) for experiment in possible}
     there, _ = runs.available(dict.fromkeys(pair for pairs in sets.values() for pair in pairs), scale)
-    fill(possible, {row: [pair for pair in pairs if pair in there] for row, pairs in sets.items()}, jobs, progress=progress)
+    run_all(possible, {row: [pair for pair in pairs if pair in there] for row, pairs in sets.items()}, jobs, progress=progress)
     for number in dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.tables):
         methods = [method for method, function in grid.tables[number].methods.items() if function]
         there, _ = runs.available(grid.tables[number].sets, scale)
         if there:
-            fill_untrained(methods, there, scale, jobs, progress)
+            run_all_untrained(methods, there, scale, jobs, progress)
 
 
 def execute(names, profile, progress=True):

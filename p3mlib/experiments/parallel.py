@@ -11,7 +11,7 @@ from p3mlib import paths
 from p3mlib.experiments import runs
 
 
-def fill(experiments, sets, jobs=None, force=False, progress=True):
+def run_all(experiments, sets, jobs=None, force=False, progress=True):
     """Make sure that all experiments are trained and scored, several side by side.
 
     Args:
@@ -29,8 +29,8 @@ def fill(experiments, sets, jobs=None, force=False, progress=True):
     return _side_by_side(tasks, experiments[0].profile, jobs, progress)[len(first) :] if tasks else []
 
 
-def fill_untrained(methods, sets, profile, jobs=None, progress=True):
-    """Make sure that traditional methods are scored on all sets, several side by side; `jobs` as in `fill`."""
+def run_all_untrained(methods, sets, profile, jobs=None, progress=True):
+    """Make sure that traditional methods are scored on all sets, several side by side; `jobs` as in `run_all`."""
     tasks = [partial(runs.untrained, method, sets, profile, progress) for method in methods]
     return _side_by_side(tasks, profile, jobs, progress)
 
