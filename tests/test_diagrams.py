@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from p3mlib.drawing.encoder import draw_encoder
-from p3mlib.drawing.trace import ENCODER, groups, trace
 from p3mlib.drawing.network import draw_network
 from p3mlib.drawing.structure import NETWORKS, structures
+from p3mlib.drawing.trace import ENCODER, groups, trace
 from p3mlib.models import build_model, count_parameters
 
 OFF = {"tfi": False, "sbfi": False, "dbfi": False}

@@ -2,8 +2,8 @@
 
 import copy
 
-from p3mlib.drawing.trace import VARIANTS, Recorder, parents, stages, trace
 from p3mlib.drawing.network import COLOURS, INK, MUTED, Canvas, convolutions, layers, pool, shape
+from p3mlib.drawing.trace import VARIANTS, Recorder, parents, stages, trace
 
 
 def _block_items(model):

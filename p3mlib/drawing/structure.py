@@ -2,8 +2,8 @@
 
 import torch
 
-from p3mlib.drawing.trace import groups
 from p3mlib.drawing.network import COLOURS, INK, MUTED, RED, Canvas
+from p3mlib.drawing.trace import groups
 from p3mlib.models import build_model, count_parameters
 
 # method: (model, options, group -> (colour, submodules))
