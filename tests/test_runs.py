@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -46,6 +47,7 @@ def test_a_run_holds_everything_and_is_not_done_again(home, monkeypatch):
         record["images"] == 16
         and record["training"]["seed"] == 0
         and record["versions"]["torch"] == torch.__version__.split("+")[0]
+        and record["versions"]["opencv"] == cv2.__version__
     )
     assert set(record["evaluations"]) == {"P3M-500-P.B", "P3M-500-NP.N"}
     assert record["seconds"].keys() == {"training", "scoring"} and all(spent > 0 for spent in record["seconds"].values())

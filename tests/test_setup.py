@@ -183,6 +183,17 @@ def test_the_map_shows_the_wings_of_the_tree():
     assert sorted(rooms) == sorted({"__init__"}.union(*WINGS))
 
 
+def test_what_contributing_names_is_there():
+    text = re.sub("```.*?```", "", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    files = [name for name in re.findall(r"`([\w./]+/[\w./]*)`", text) if not re.search("NN|NAME|build/", name)]
+    assert len(files) > 10 and not [name for name in files if not (ROOT / name).exists()]
+    named = {"_BUILDERS": "models/build.py", "TABLES": "results/page.py", "PREDICATES": "results/claims/methods.py"}
+    named |= {"from_tables": "results/claims/numbers.py", "table_2": "results/tables.py"}
+    assert all(name in (ROOT / "p3mlib" / file).read_text() for name, file in named.items())
+    targets = set(re.findall("^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall("`make ([a-z]+)", text)) <= targets
+
+
 def test_no_module_imports_itself_through_others():
     graph = {module_of(path): set() for path in (ROOT / "p3mlib").rglob("*.py")}
     for path in (ROOT / "p3mlib").rglob("*.py"):
