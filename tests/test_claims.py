@@ -174,6 +174,6 @@ def test_command_and_scoreboard(written, capsys):
     )  # C6B needs SHM alone
     text = written.with_name("claims.md").read_text()
     assert "[4](table_4.md)" in text and "74" not in text.splitlines()[0].split(" PASS")[0]
-    assert written.with_name("claims.tex").read_text().count(r"\\") == 75
+    assert written.with_name("claims.tex").read_text().count(r"\\") == 2 * 75, "header and claims, two lines each"
     plots.plt.close(plots.scoreboard(board))
     assert main(["claims", "--profile", "nowhere"]) == 1

@@ -11,6 +11,7 @@ from p3mlib import paths
 from p3mlib.__main__ import main
 from p3mlib.experiments import runs
 from p3mlib.results import page
+from p3mlib.results.printed import markdown_table
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 
@@ -51,15 +52,19 @@ def built(home):
     executed = paths.build() / "notebooks" / "smoke"
     for folder in (tables, figures, executed):
         folder.mkdir(parents=True)
-    (tables / "table_4.md").write_text("Table 4. A caption.\n\n| Model | SAD |\n| --- | --- |\n| <b>x</b> & y | 1.5 |\n")
+    (tables / "table_4.md").write_text(
+        "Table 4. A caption.\n\n| Model | SAD |\n| --- | --- |\n| <b>x</b> & y<br><small>&lt;i&gt;</small> | 1.5 |\n"
+    )
     (tables / "claims.md").write_text("Two claims.\n\n| Claim | Tables |\n| --- | --- |\n| C1 | [4](table_4.md) |\n")
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(figures / "figure_07.png")
     bar = nbformat.v4.new_output("stream", name="stderr", text="progress bar")
     view = nbformat.v4.new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}, "text/plain": "slider"})
     said, more = (nbformat.v4.new_output("stream", name="stdout", text=t) for t in ("the number is", " 42"))
+    shown = markdown_table(["SAD"], [["107.05\n[94.12, 121.46]"]])
     cells = [
         nbformat.v4.new_markdown_cell("see [06](06_p3mnet_ablation.ipynb)"),
         nbformat.v4.new_code_cell("6 * 7", outputs=[bar, view, said, bar, more]),
+        nbformat.v4.new_code_cell("table", outputs=[nbformat.v4.new_output("display_data", data={"text/markdown": shown})]),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), executed / "02_metrics.ipynb")
     return home
@@ -77,7 +82,8 @@ def test_everything_is_on_the_page_and_what_is_missing_is_named(built):
     for missing in ("Table 3: not run", "Figure 8: not run", "Transfer to real portraits: not run", "01_anonymize: not run"):
         assert missing in read.text
     assert "Table 4: not run" not in read.text and "Figure 7: not run" not in read.text
-    assert "<b>x</b> & y" in read.text, "text of a cell is text, not markup"
+    assert "<b>x</b> & y<i>" in read.text and not {"b", "i"} & set(read.tags), "text of a cell is text, not markup"
+    assert "<br><small>" in written.read_text(), "but for its lines"
     assert "cell 4 failed: ValueError: <no>" in read.text
     assert "Commit" in read.text and "torch" in read.text and "UTC" in read.text
     inside = {link[1:] for link in read.links if link.startswith("#")}
@@ -102,6 +108,7 @@ def test_a_notebook_page_has_output_without_progress_bars_and_widgets(built):
     folder = page.write_page("smoke").parent
     read = Reader((folder / "02_metrics.html").read_text())
     assert "the number is 42" in read.text and "progress bar" not in read.text
+    assert "<small>[94.12, 121.46]</small>" in (folder / "02_metrics.html").read_text(), "as JupyterLab shows a table"
     assert "06_p3mnet_ablation.html" in read.links and "index.html" in read.links
 
 

@@ -1,11 +1,12 @@
-"""Tables: intervals, the schema, the paper's value beside ours, Markdown and LaTeX."""
+"""Numbers of tables: intervals, the schema, the paper's value beside ours."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from p3mlib import paths
 from p3mlib.experiments import config
-from p3mlib.results import report, tables
+from p3mlib.results import report
 
 
 def errors(sad, kilopixels=20.0):
@@ -54,6 +55,14 @@ def test_summary_averages_seeds_image_by_image():
     assert scaled == pytest.approx(4 / 20 * 1720)
 
 
+def test_a_metric_that_was_not_measured_is_named():
+    result = report.Result("BASIC", "B:B", "P3M-500-P", errors([1, 3]))
+    with pytest.raises(ValueError, match="BASIC on P3M-500-P: no metric 'SADX'; there are SAD, MSE, MAD, megapixels"):
+        report.tidy(7, [result], ["SADX"])
+    with pytest.raises(ValueError, match="no metric 'Hole'"):
+        report.summary([result], ["Hole"], scaled=True)
+
+
 def test_paired_differences_know_noise_of_images_and_of_seeds():
     def result(setting, errors, seed):
         return report.Result("SHM", setting, "P3M-500-P", pd.DataFrame({"SAD": errors, "megapixels": 1.72}), seed=seed)
@@ -80,40 +89,8 @@ def test_images_without_the_metric_do_not_count_in_a_paired_difference():
     assert report.paired_difference(faceless, ("SHM", "B:N"), ("SHM", "B:B"), scaled=False, metric="Hole") is None
 
 
-@pytest.mark.parametrize(
-    ("value", "metric", "text"),
-    [
-        (8.729, "SAD", "8.73"),
-        (0.00261, "MSE", "0.0026"),
-        (1.2, "SAD-FG", "1.20"),
-        (float("nan"), "SAD", "-"),
-        (None, "SAD", "-"),
-        ("", "SAD", "-"),
-    ],
-)
-def test_numbers_have_the_papers_decimals(value, metric, text):
-    assert report.number_text(value, metric) == text
-
-
-def test_written_files(tmp_path, monkeypatch):
-    monkeypatch.setenv("P3M_HOME", str(tmp_path))
-    frame = report.tidy(7, [report.Result("BASIC", "B:B", "P3M-500-P", errors([1, 3]))], ["SAD"])
-    report.write(7, "smoke", frame, ["Model", "SAD"], [["A|B", "50%_&"]], "Caption.")
-    folder = tmp_path / "tables" / "smoke"
-    assert sorted(p.name for p in folder.iterdir()) == ["table_7.csv", "table_7.md", "table_7.tex"]
-    assert pd.read_csv(folder / "table_7.csv")["value"].item() == 2
-    assert "| A\\|B | 50%_& |" in (folder / "table_7.md").read_text()
-    assert r"A|B & 50\%\_\& \\" in (folder / "table_7.tex").read_text()
-
-
 def test_real_data_goes_to_its_own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("P3M_HOME", str(tmp_path))
     monkeypatch.setenv("P3M_ROOT", "elsewhere")
-    assert report.paths.tables("laptop") == tmp_path / "tables" / "laptop-real"
-    assert report.paths.real_root("P3M-10k") == tmp_path / "elsewhere"
-
-
-def test_table_1_counts_what_is_on_disk(home):
-    printed = tables.table_1("smoke")
-    assert printed.frame.set_index("dataset").loc["P3M-Synth", "counted"] == "16 + 4 + 4"
-    assert printed.frame.set_index("dataset").loc["P3M-10k", "images"] == "9,921"
+    assert paths.tables("laptop") == tmp_path / "tables" / "laptop-real"
+    assert paths.real_root("P3M-10k") == tmp_path / "elsewhere"

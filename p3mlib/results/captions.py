@@ -1,74 +1,25 @@
-"""What tables say around their numbers: lines of ours over the paper's, headers, and the sentences of captions."""
-
-from dataclasses import dataclass
-
-import pandas as pd
+"""The sentences of captions: what was trained and tested on which data, and what is missing or misprinted."""
 
 from p3mlib import paths
 from p3mlib.experiments import config
 from p3mlib.results import report
 
 
-@dataclass(frozen=True)
-class Printed:
-    """A written table: tidy `frame`, `markdown` for the reader, `summary` and `notes` for figures and takeaways."""
-
-    frame: pd.DataFrame
-    markdown: str
-    summary: dict
-    notes: tuple
-
-    def _repr_markdown_(self):
-        return self.markdown
-
-
-def paper_lookup(frame):
-    """{(method, data set, setting, metric): what the paper prints} of a tidy table."""
-    labels = list(map(config.labelled, frame["method"], frame["cp"].fillna("")))
-    return frame.set_index([labels, "dataset", "setting", "metric"])["paper"].to_dict()
-
-
-def method_lines(methods, leads, columns, summary, paper):
-    """Two lines a method: ours with its interval, and the paper's value."""
-    lines = []
-    for method in methods:
-        ours = [report.interval_text(summary.get((method, *column)), column[-1]) for column in columns]
-        theirs = [paper.get((method, *column)) or "-" for column in columns]  # as printed
-        lines.append([method, *leads(method), "ours", *ours])
-        if any(text != "-" for text in theirs):
-            lines.append(["", *[""] * len(leads(method)), "paper", *theirs])
-    return lines
-
-
-def headers(columns, scaled):
-    """Header of every column (data set, setting, metric); † marks SAD that is `scaled` to the paper's image size."""
-    names = []
-    for dataset, setting, metric in columns:
-        sized = "†" if scaled and metric.startswith("SAD") else ""
-        names.append(f"{dataset} {setting} {metric}{sized}".strip())
-    return names
-
-
 def data_sentence(profile):
     """Which data a table of `profile` is from."""
     if paths.is_real():
-        named = [
-            f"{name} from the folder named by {variable}" for name, variable in paths.REAL_ROOTS.items() if paths.real_root(name)
-        ]
+        named = [f"{n} from the folder named by {variable}" for n, variable in paths.REAL_ROOTS.items() if paths.real_root(n)]
         return f"Data: {', '.join(named)}; the rest P3M-Synth. Profile {profile}."
     height, width = config.load().profile(profile).data.size
     data = f"Data: P3M-Synth, {height} x {width} px, profile {profile}."
     return f"{data} The paper's numbers are for P3M-10k: compare order and ratio."
 
 
-def size_sentence(scaled):
-    """What † means, where SAD is `scaled`."""
-    return "† SAD at the paper's mean image size (per-image SAD / pixels x 1.72 Mpx); table CSV has both." if scaled else ""
-
-
-def caption_of(*sentences):
-    """The sentences that are not empty, as one text."""
-    return " ".join(filter(None, sentences))
+def size_sentence(datasets, sign):
+    """That SAD is at the size of the paper's images of `datasets`; `sign` marks it in the headers."""
+    size = " and ".join(dict.fromkeys(f"{report.PAPER_KILOPIXELS[dataset] / 1000:g}" for dataset in datasets))
+    what = f"{sign} SAD" if sign else "SAD is printed"
+    return f"{what} at the paper's mean image size (per-image SAD / pixels x {size} Mpx); table CSV has both."
 
 
 def notes_of(results):
@@ -85,6 +36,23 @@ def misprints(frame):
     wrong = frame[frame["note"].str.startswith("paper: misprint")].drop_duplicates("paper")
     texts = [f"{row.paper} ({row.metric}, {row.method}) is a {row.note.removeprefix('paper: ')}" for row in wrong.itertuples()]
     return f"As printed in the paper: {'; '.join(texts)}." if texts else ""
+
+
+def training_sentence(rows, profile):
+    """Widths, epochs and seeds of a table's trainings, and how their networks are tested."""
+    experiments = config.load().experiments(rows, profile)
+    trainings = {e.row.method: e.train for e in experiments}
+    widths = _usual({method: f"{train.width:g}" for method, train in trainings.items()})
+    epochs = _usual({method: str(train.epochs) for method, train in trainings.items()})
+    before = _usual({method: _before(train) for method, train in trainings.items()})
+    seeds = {}
+    for experiment in experiments:
+        seeds.setdefault(experiment.row.method, set()).add(experiment.seed)
+    counted = " or ".join(", ".join(map(str, found)) for found in sorted({tuple(sorted(found)) for found in seeds.values()}))
+    return (
+        f"Trained at width {widths}, epochs: {epochs}{before and ' after '}{before}, seeds {counted}. "
+        f"Tested with {config.load().profile(profile).test}; what has a size rule of its own follows that."
+    )
 
 
 def _usual(values):
@@ -104,21 +72,3 @@ def _before(train):
     shared = "rows of a seed" if train.base_per_seed else "rows and seeds"
     encoder = f", from an encoder of {train.encoder_epochs} epochs" if train.encoder_epochs else ""
     return f"{train.base_epochs} on blurred images, the same for all {shared}{encoder}"
-
-
-def training_sentence(grid, rows, profile):
-    """Widths, epochs and seeds of a table's trainings, and how their networks are tested."""
-    trainings = {e.row.method: e.train for e in grid.experiments(rows, profile)}
-    widths = _usual({method: f"{train.width:g}" for method, train in trainings.items()})
-    epochs = _usual({method: str(train.epochs) for method, train in trainings.items()})
-    before = _usual({method: _before(train) for method, train in trainings.items()})
-    seeds = {}
-    for experiment in (e for row in rows for e in grid.experiments([row], profile)):
-        seeds.setdefault(experiment.row.method, set()).add(experiment.seed)
-    counted = {tuple(sorted(found)) for found in seeds.values()}
-    scale = grid.profile(profile)
-    return (
-        f"Trained at width {widths}, epochs: {epochs}{before and ' after '}{before}, "
-        f"seeds {' or '.join(', '.join(map(str, c)) for c in sorted(counted))}. Tested with {scale.test}; what has a "
-        "size rule of its own follows that."
-    )

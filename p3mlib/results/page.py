@@ -11,17 +11,31 @@ from string import Template
 import mistune
 import nbformat
 import pandas as pd
+from mistune.util import safe_entity
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
 from p3mlib import paths
 from p3mlib.experiments import config, runs
 from p3mlib.io import write_text
+from p3mlib.results.printed import MARKUP
 
 TABLES, FIGURES = range(1, 12), range(1, 16)
 EXTRA = {"claims": "Claims C1-C40", "transfer": "Transfer to real portraits", "statistics": "P3M-Synth beside photographs"}
 _UNNAMED = 'alt="No description has been provided for this image"'
-_markdown = mistune.create_markdown(escape=True, plugins=["table"])
+
+
+class _Tables(mistune.HTMLRenderer):
+    """Of HTML in Markdown it keeps the line breaks and small print of cells; all else is shown as text."""
+
+    def text(self, text):
+        return safe_entity(text)
+
+    def inline_html(self, html):
+        return html if html in MARKUP else super().inline_html(html)
+
+
+_markdown = mistune.create_markdown(renderer=_Tables(escape=True), plugins=["table"])
 
 
 def write_page(profile, failed=(), seconds=None):

@@ -1,4 +1,4 @@
-"""Per-image errors -> tables: tidy CSV, Markdown and LaTeX, our number over the paper's."""
+"""Per-image errors -> the numbers of tables: tidy rows beside the paper's value, means with intervals, paired differences."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,39 +7,18 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
-from p3mlib import paths
 from p3mlib.data.datasets import MissingData
 from p3mlib.experiments import config, runs
 from p3mlib.experiments.bench import bench
 from p3mlib.experiments.evaluate import evaluate, mean_matte
-from p3mlib.io import write_text
 from p3mlib.models import build_model, count_parameters
 from p3mlib.models.inference import resize
 
-COLUMNS = [
-    "table",
-    "method",
-    "backbone",
-    "setting",
-    "dataset",
-    "metric",
-    "value",
-    "unit",
-    "note",
-    "cp",
-    "obfuscation",
-    "modules",
-    "paper",
-    "low",
-    "high",
-    "at_paper_size",
-    "images",
-    "seed",
-    "run",
-]
+COLUMNS = "table method backbone setting dataset metric value unit note cp obfuscation modules".split()
+COLUMNS += "paper low high at_paper_size images seed run".split()
 PAPER_KILOPIXELS = {"RWP": 1300, "P3M-500-P": 1720, "P3M-500-NP": 1720}  # the paper's mean image, MAD x this = SAD
 UNITS = {"SAD": "1e3", "Grad": "1e3", "Conn": "1e3", "Params": "M", "Inference time": "s"}
-DECIMALS = {"SAD": 2, "Grad": 2, "Conn": 2, "Params": 2}
+AREAS = {3: "-U"}  # table -> what the names of the errors that it reads end in
 REFERENCES = ("All background", "Mean matte")
 
 
@@ -73,6 +52,17 @@ class Result:
         """Method, with its copy and paste."""
         return config.labelled(self.method, self.cp)
 
+    def values(self, metric, scaled=False):
+        """One error an image: Series. `scaled` brings SAD to the paper's mean image size: MAD x 1,720 (RWP 1,300).
+
+        Raises ValueError for a metric that was not measured; the message lists those that were.
+        """
+        if metric not in self.errors:
+            raise ValueError(f"{self.label} on {self.dataset}: no metric '{metric}'; there are {', '.join(self.errors)}")
+        if not scaled or not metric.startswith("SAD"):
+            return self.errors[metric]
+        return self.errors[metric] / (self.errors["megapixels"] * 1000) * PAPER_KILOPIXELS[self.dataset]
+
 
 def bootstrap_interval(values, draws=2000, level=0.95):
     """Percentile interval of the mean over images, with a fixed seed.
@@ -91,26 +81,20 @@ def bootstrap_interval(values, draws=2000, level=0.95):
     return float(low), float(high)
 
 
-def at_paper_size(errors, metric, dataset):
-    """A sum metric rescaled to the paper's mean image size, per image: Series; for SAD this is MAD x 1,720 (RWP 1,300)."""
-    return errors[metric] / (errors["megapixels"] * 1000) * PAPER_KILOPIXELS[dataset]
-
-
 def tidy(number, results, metrics):
     """Results -> one row a method, set, metric and seed, beside the paper's value; columns `COLUMNS`."""
-    rows = [_tidy_row(number, result, metric) for result in results for metric in metrics]
-    return _beside_paper(pd.DataFrame(rows, columns=COLUMNS))
+    return _beside_paper([_tidy_row(number, result, metric) for result in results for metric in metrics])
 
 
 def _tidy_row(number, result, metric):
     row = {"table": number, "metric": metric, "unit": UNITS.get(metric.split("-")[0], "1")}
     row |= {f: getattr(result, f) for f in ("method", "backbone", "setting", "dataset", "modules", "seed", "run", "note", "cp")}
     if result.errors is not None:
-        values = result.errors[metric]
+        values = result.values(metric)
         low, high = bootstrap_interval(values)
         row |= {"value": values.mean(), "low": low, "high": high, "images": int(values.count())}
         if metric.startswith("SAD"):
-            row["at_paper_size"] = at_paper_size(result.errors, metric, result.dataset).mean()
+            row["at_paper_size"] = result.values(metric, scaled=True).mean()
     return row
 
 
@@ -118,22 +102,10 @@ def parameter_rows(number, table_rows):
     """Tidy rows of the parameter counts at width 1, counted the paper's way."""
     rows = []
     for row in table_rows:
-        count = count_parameters(build_model(row.model, **row.options))
-        rows.append(
-            {
-                "table": number,
-                "method": row.method,
-                "backbone": row.backbone,
-                "setting": "",
-                "dataset": "",
-                "metric": "Params",
-                "value": count / 1e6,
-                "unit": "M",
-                "modules": modules(row.options),
-                "note": "at width 1",
-            }
-        )
-    return _beside_paper(pd.DataFrame(rows, columns=COLUMNS))
+        cell = {"table": number, "method": row.method, "backbone": row.backbone, "setting": "", "dataset": "", "metric": "Params"}
+        count = count_parameters(build_model(row.model, **row.options)) / 1e6
+        rows.append({**cell, "value": count, "unit": "M", "modules": modules(row.options), "note": "at width 1"})
+    return _beside_paper(rows)
 
 
 def timing_rows(number, table_rows, size, rounds, progress=True):
@@ -150,7 +122,7 @@ def timing_rows(number, table_rows, size, rounds, progress=True):
         metric = "Inference time" if path == "fp32" else f"Inference time ({path})"
         cell = {"table": number, "method": row.method, "backbone": row.backbone, "setting": "", "dataset": f"{size}x{size} input"}
         rows.append({**cell, "metric": metric, "value": line["ms"] / 1e3, "unit": "s", "note": note})
-    return _beside_paper(pd.DataFrame(rows, columns=COLUMNS))
+    return _beside_paper(rows)
 
 
 def modules(options):
@@ -159,80 +131,86 @@ def modules(options):
     return "+".join(text for key, text in names.items() if options.get(key)) or "none"
 
 
-def _beside_paper(frame):
-    """Fill `paper` with the printed value, and `note` with what is known about that value where ours has no note."""
-    printed, known = paper_values(), {}
-    for key, value, note in zip(_keys(printed), printed["value"], printed["note"], strict=True):
-        known.setdefault(key, (value, note))
-    found = [known.get(key, ("", "")) for key in _keys(frame.astype(object).fillna("").astype(str))]
+def _beside_paper(rows):
+    """Tidy frame of `rows` with the printed value as `paper`, and as `note` what is known about it where ours has no note."""
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    found = [_printed().get(key, ("", "")) for key in _keys(frame.astype(object).fillna("").astype(str))]
     frame["paper"] = [value for value, _ in found]
     ours = frame["note"].fillna("").astype(str)
     frame["note"] = [note or (f"paper: {theirs}" if theirs else "") for note, (_, theirs) in zip(ours, found, strict=True)]
     return frame
 
 
+@cache
+def _printed():
+    """(table, label, data set, setting, metric) -> what the paper prints, and a note."""
+    frame = paper_values()
+    return dict(zip(_keys(frame), zip(frame["value"], frame["note"], strict=True), strict=True))
+
+
 def _keys(frame):
     labels = map(config.labelled, frame["method"], frame["cp"])
-    return list(zip(frame["table"], labels, *(frame[name] for name in ("setting", "dataset", "metric")), strict=True))
+    return list(zip(frame["table"], labels, *(frame[name] for name in ("dataset", "setting", "metric")), strict=True))
 
 
-def trained_results(number, profile, progress=True):
-    """Results of every row and seed of a trained table; rows whose data is missing carry the reason."""
+def paper_cells(number):
+    """What the paper prints in a table, in its order: dict (label, data set, setting, metric) -> text."""
+    return {key[1:]: text for key, (text, _) in _printed().items() if key[0] == str(number)}
+
+
+def table_results(number, profile, progress=True):
+    """Results of every method, seed and test set of a table; what is missing (data or a method) carries the reason.
+
+    Table 3 reads the errors of the transition area without the blurred pixels (`AREAS`), under their plain names.
+    """
     grid = config.load()
-    table, results = grid.tables[number], []
-    there, reasons = runs.available(table.sets, grid.profile(profile))
+    table, scale, tested, found = grid.tables[number], grid.profile(profile), [], []
+    there, reasons = runs.available(table.sets, scale)
     for experiment in (e for name in table.rows for e in grid.experiments([name], profile)):
-        row = experiment.row
-        common = {"method": row.method, "backbone": row.backbone, "modules": modules(row.options), "seed": experiment.seed}
-        common["cp"] = config.COPY_PASTE[row.copy_paste]
+        row, run, missing = experiment.row, None, ""
+        about = {"method": row.method, "backbone": row.backbone, "modules": modules(row.options), "seed": experiment.seed}
         try:
-            run, note = runs.get(experiment, there, progress=progress), ""
+            run = runs.get(experiment, there, progress=progress)
         except MissingData as error:
-            run, note = None, str(error).splitlines()[0]
+            missing = str(error).splitlines()[0]
+        tested.append(({**about, "cp": config.COPY_PASTE[row.copy_paste]}, row.domain, run, missing))
+    for method, function in table.methods.items():
+        run = runs.untrained(method, there, scale, progress) if function and there else None
+        tested.append(({"method": method}, "-", run, "" if function else "not implemented yet"))
+    names = {metric + AREAS[number]: metric for metric in table.metrics} | {"megapixels": "megapixels"} if number in AREAS else {}
+    for about, train, run, missing in tested:
         for dataset, domain in table.sets:
-            scored = run is not None and (dataset, domain) in there
-            common |= {"errors": run.per_image(dataset, domain) if scored else None, "run": run.id if scored else ""}
-            common["note"] = note or reasons.get((dataset, domain), "")
-            results.append(Result(setting=f"{row.domain}:{domain}", dataset=dataset, **common))
-    return results
+            note = missing or reasons.get((dataset, domain), "")
+            errors = None if note else run.per_image(dataset, domain)
+            errors = errors[list(names)].rename(columns=names) if names and not note else errors
+            about |= {"errors": errors, "run": "" if note else run.id, "note": note}
+            found.append(Result(setting=f"{train}:{domain}", dataset=dataset, **about))
+    return found
 
 
 def reference_results(number, profile, progress=True):
     """What two predictors score that never look at the image: all background, and the mean training matte."""
     grid = config.load()
-    scale, results = grid.profile(profile), []
+    scale, found = grid.profile(profile), []
     for dataset, domain in grid.tables[number].sets:
+        errors, note = (None, None), ""
         try:
-            portraits = runs.open_set(dataset, domain, scale, progress)
-            matte = _mean_matte(profile)
+            portraits, matte = runs.open_set(dataset, domain, scale, progress), _mean_matte(profile)
+            errors = [_constant_errors(constant, portraits, progress) for constant in (np.zeros_like(matte), matte)]
         except MissingData as error:
             note = str(error).splitlines()[0]
-            results += [Result(method, f"-:{domain}", dataset, None, note=note) for method in REFERENCES]
-            continue
-        for method, constant in zip(REFERENCES, (np.zeros_like(matte), matte), strict=True):
-            errors = evaluate(lambda sample, c=constant: resize(c, sample["alpha"].shape), portraits, progress=progress)
-            results.append(Result(method, f"-:{domain}", dataset, errors))
-    return results
+        found += [Result(m, f"-:{domain}", dataset, e, note=note) for m, e in zip(REFERENCES, errors, strict=True)]
+    return found
+
+
+def _constant_errors(matte, portraits, progress):
+    return evaluate(lambda sample: resize(matte, sample["alpha"].shape), portraits, progress=progress)
 
 
 @cache
 def _mean_matte(profile):
     scale = config.load().profile(profile)
     return mean_matte(runs.open_set("train", "B", scale), scale.data.size)
-
-
-def untrained_results(number, profile, progress=True):
-    """Results of every traditional method of a table; what is missing (method or images) carries the reason."""
-    grid = config.load()
-    table, scale, results = grid.tables[number], grid.profile(profile), []
-    available, reasons = runs.available(table.sets, scale)
-    for method, function in table.methods.items():
-        run = runs.untrained(method, available, scale, progress) if function and available else None
-        for dataset, domain in table.sets:
-            note = reasons.get((dataset, domain), "") if function else "not implemented yet"
-            errors = run.per_image(dataset, domain) if run and not note else None
-            results.append(Result(method, f"-:{domain}", dataset, errors, run=run.id if errors is not None else "", note=note))
-    return results
 
 
 def summary(results, metrics, scaled):
@@ -243,18 +221,20 @@ def summary(results, metrics, scaled):
     Returns:
         dict (method, dataset, setting, metric) -> (mean, low, high).
     """
-    frame = {}
+    seeds, cells = {}, {}
     for result in results:
         if result.errors is not None:
-            frame.setdefault((result.label, result.dataset, result.setting), []).append(result.errors)
-    cells = {}
-    for (method, dataset, setting), seeds in frame.items():
+            seeds.setdefault((result.label, result.dataset, result.setting), []).append(result)
+    for key, those in seeds.items():
         for metric in metrics:
-            sized = scaled and metric.startswith("SAD")
-            per_seed = [at_paper_size(e, metric, dataset) if sized else e[metric] for e in seeds]
-            per_image = pd.concat(per_seed, axis=1).mean(axis=1)
-            cells[method, dataset, setting, metric] = (per_image.mean(), *bootstrap_interval(per_image))
+            per_image = pd.concat([result.values(metric, scaled) for result in those], axis=1).mean(axis=1)
+            cells[*key, metric] = (per_image.mean(), *bootstrap_interval(per_image))
     return cells
+
+
+def without_interval(frame):
+    """The counts and times of a tidy frame as a summary."""
+    return {(row.method, "", "", row.metric): (row.value, float("nan"), float("nan")) for row in frame.itertuples()}
 
 
 def network_of(label):
@@ -275,11 +255,10 @@ def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-50
     sides, rng = [], np.random.default_rng(0)
     for method, setting in (one, other):
         key = method, setting, dataset
-        found = [r.errors for r in results if (r.label, r.setting, r.dataset) == key and r.errors is not None]
+        found = [r for r in results if (r.label, r.setting, r.dataset) == key and r.errors is not None]
         if not found:
             return None
-        sized = scaled and metric.startswith("SAD")
-        sides.append(np.stack([at_paper_size(e, metric, dataset) if sized else e[metric] for e in found]))
+        sides.append(np.stack([result.values(metric, scaled) for result in found]))
     known = ~np.isnan([side.sum(0) for side in sides]).any(0)  # no face, no face-hole rate
     sides = [side[:, known] for side in sides]
     images, means = int(known.sum()), []
@@ -306,87 +285,8 @@ def small_images(results):
     return bool(sizes) and max(sizes) < 0.5
 
 
-def number_text(value, metric):
-    """A value with the paper's decimals, "-" where there is none."""
-    if value is None or value == "" or value != value:
-        return "-"
-    return f"{float(value):.{DECIMALS.get(metric.split('-')[0], 4)}f}"
-
-
 def at_paper_scale(frame):
     """What brings each number of a tidy frame to what the printed table shows: 1, or the paper's image size for small images."""
     paper = pd.to_numeric(frame["at_paper_size"])
     kilopixels = (frame["value"] * frame["dataset"].map(PAPER_KILOPIXELS) / paper).max()
     return (paper / frame["value"]).where(paper.notna() & (kilopixels < 500) & (frame["value"] != 0), 1.0)
-
-
-def interval_text(cell, metric):
-    """`mean [low, high]`, or "-"."""
-    if cell is None:
-        return "-"
-    mean, low, high = (number_text(v, metric) for v in cell)
-    return mean if low == "-" else f"{mean} [{low}, {high}]"
-
-
-def write(number, profile, frame, header, lines, caption):
-    """Write `table_<number>.csv`, `.md` and `.tex` into the profile's tables folder.
-
-    Args:
-        number:  of the table in the paper, or the name of one that the paper has not; it then names the files.
-        frame:   tidy DataFrame for the CSV. header: column titles. lines: rows of text cells. caption: one paragraph.
-    Returns:
-        the Markdown text.
-    """
-    folder, own = paths.tables(profile), isinstance(number, str)
-    stem = number if own else f"table_{number}"
-    write_text(folder / f"{stem}.csv", frame.to_csv(index=False, float_format="%.6g"))
-    title = caption if own else f"Table {number}. {caption}"
-    markdown = markdown_table(header, lines)
-    write_text(folder / f"{stem}.md", f"{title}\n\n{markdown}\n")
-    write_text(folder / f"{stem}.tex", latex_table(caption, header, lines))
-    return f"{title}\n\n{markdown}"
-
-
-def markdown_table(header, lines):
-    """Rows of text cells as a Markdown table."""
-    return "\n".join([_md(header), _md(["---"] * len(header)), *map(_md, lines)])
-
-
-def _md(cells):
-    return "| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |"
-
-
-def latex_table(caption, header, lines):
-    """Rows of text cells as a LaTeX table for `booktabs`."""
-
-    def line(cells):
-        return " & ".join(_escape(c) for c in cells) + r" \\"
-
-    body = [r"\toprule", line(header), r"\midrule", *map(line, lines), r"\bottomrule"]
-    table = [
-        r"% needs \usepackage{booktabs}",
-        r"\begin{table*}",
-        rf"\caption{{{_escape(caption)}}}",
-        r"\centering\small",
-        rf"\begin{{tabular}}{{{'l' * len(header)}}}",
-        *body,
-        r"\end{tabular}",
-        r"\end{table*}",
-        "",
-    ]
-    return "\n".join(table)
-
-
-def _escape(text):
-    for plain, escaped in (
-        ("\\", r"\textbackslash "),
-        ("&", r"\&"),
-        ("%", r"\%"),
-        ("_", r"\_"),
-        ("#", r"\#"),
-        ("×", r"$\times$"),
-        ("†", r"$\dagger$"),
-        ("✓", r"$\checkmark$"),
-    ):
-        text = str(text).replace(plain, escaped)
-    return text

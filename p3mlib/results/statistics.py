@@ -10,8 +10,7 @@ from p3mlib.data import datasets
 from p3mlib.experiments import config, runs
 from p3mlib.experiments.evaluate import shrink
 from p3mlib.matte import make_trimap, regions
-from p3mlib.results import report
-from p3mlib.results.captions import Printed
+from p3mlib.results.printed import write
 
 SOFT = 0.02, 0.98  # alpha between the two counts as partly transparent
 BINS = 5
@@ -82,17 +81,7 @@ def statistics_table(profile, limit=100):
             columns[f"Photographs {name}"] = None
     side = max(scale.data.size)
     found = {title: set_statistics(those, side, limit) for title, those in columns.items() if those is not None}
-    cells = [
-        {
-            "statistic": key,
-            "set": title,
-            "value": frame[key].mean(),
-            "spread": frame[key].std(),
-            "images": int(frame[key].count()),
-        }
-        for title, frame in found.items()
-        for key in ROWS
-    ]
+    frame = pd.concat([_described(title, those) for title, those in found.items()], ignore_index=True)
     lines = [["Images", *(str(len(found[t])) if t in found else "-" for t in columns)]]
     lines += [[text, *(_cell(found[t][key]) if t in found else "-" for t in columns)] for key, text in ROWS.items()]
     caption = (
@@ -100,9 +89,13 @@ def statistics_table(profile, limit=100):
         "that of a trimap of 1.9% of the side. Mattes of sample portraits may be predictions of a network. "
         f"Profile {profile}."
     )
-    frame = pd.DataFrame(cells)
-    return Printed(frame, report.write("statistics", profile, frame, ["", *columns], lines, caption), {}, ())
+    return write("statistics", profile, frame, ["", *(title.replace(" ", "\n", 1) for title in columns)], lines, caption)
+
+
+def _described(title, found):
+    parts = {"value": found.mean(), "spread": found.std(), "images": found.count()}
+    return pd.DataFrame({"set": title, **parts}, index=pd.Index(ROWS, name="statistic")).reset_index()
 
 
 def _cell(values):
-    return "-" if values.isna().all() else f"{values.mean():.1f} ± {values.std():.1f}"
+    return "-" if values.isna().all() else f"{values.mean():.1f}\n± {values.std():.1f}"

@@ -13,7 +13,7 @@ from p3mlib.matte import regions
 from p3mlib.metrics import mad, mse, sad
 from p3mlib.models.inference import predict, resize
 from p3mlib.results import report
-from p3mlib.results.captions import Printed
+from p3mlib.results.printed import Column, Row, method_lines, write
 
 SETS = (("P3M-500-P", "B"), ("P3M-500-NP", "N"))
 METRICS = ("SAD", "MAD", "SAD-T")
@@ -101,23 +101,21 @@ def transfer_table(rows, profile, limit=100, progress=True):
     """`transfer.csv`, `.md` and `.tex` of a profile, over the portraits of `paths.transfer_root`; what was not run prints "-"."""
     results, known = transfer(rows, profile, paths.transfer_root(), limit, progress), anchors()
     summary = report.summary(results, METRICS, scaled=False)
-    names = list(dict.fromkeys((r.label, "P3M-Synth, " + r.setting[0]) for r in results))
-    lines = []
-    for label, training in names:
-        cells = [summary.get((label, d, f"{training[-1]}:{domain}", m)) for d, domain in SETS for m in METRICS]
-        lines.append(
-            [label, training, *(report.interval_text(cell, metric) for cell, metric in zip(cells, METRICS * 2, strict=True))]
-        )
+    shown = dict.fromkeys((r.label, r.setting[0]) for r in results)
+    rows = [Row((f"{label}\nP3M-Synth, {trained}",), label, setting=trained) for label, trained in shown]
+    columns = [Column(f"{dataset}\n{metric}", metric, dataset, f":{domain}") for dataset, domain in SETS for metric in METRICS]
+    lines = method_lines(rows, columns, summary, {})
     for (method, training), those in known.groupby(["method", "training"], sort=False):
         printed = those.set_index(["dataset", "metric"])["value"]
-        lines.append([f"{method} (published)", training, *(f"{printed.get((d, m), '-')}" for d, _ in SETS for m in METRICS)])
+        cells = [f"{printed.get((column.dataset, column.metric), '-')}" for column in columns]
+        lines.append([f"{method} (published)\n{training}", *cells])
     counts = [max((len(r.errors) for r in results if r.dataset == d and r.errors is not None), default=0) for d, _ in SETS]
     caption = (
         f"Trained on P3M-Synth alone, tested on real portraits ({counts[0]} of P3M-500-P, blurred, {counts[1]} of P3M-500-NP) "
         f"at full size, mean over seeds [95% interval over images]. Profile {profile}. The anchor is for all 500 images of each "
         "set; the mattes of sample portraits may be predictions of a network, not annotations."
     )
-    header = ["Method", "Trained on", *(f"{dataset} {metric}" for dataset, _ in SETS for metric in METRICS)]
+    header = ["Method\ntrained on", *(column.title for column in columns)]
     frame = report.tidy("transfer", results, ("SAD", "MSE", "MAD", "SAD-T")).drop(columns=["paper", "at_paper_size"])
     notes = tuple(dict.fromkeys(r.note for r in results if r.note))
-    return Printed(frame, report.write("transfer", profile, frame, header, lines, caption), summary, notes)
+    return write("transfer", profile, frame, header, lines, caption, summary, notes)

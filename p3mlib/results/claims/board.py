@@ -3,12 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from p3mlib import paths
 from p3mlib.experiments import config
-from p3mlib.io import write_text
-from p3mlib.results import report
 from p3mlib.results.claims import ablation, copy_paste, methods, obfuscation
 from p3mlib.results.claims.numbers import NotRun, Numbers, from_paper, from_tables
+from p3mlib.results.printed import write
 
 SURE = 0.95  # share of resampled tables that must agree with a verdict
 VERDICTS = ("PASS", "FAIL", "undecided", "not run")
@@ -135,21 +133,13 @@ def caption(board, profile, per_image, draws):
 
 def save(board, profile, text):
     """Write `claims.csv`, `.md` and `.tex` into the profile's tables folder; returns the Markdown text."""
-    folder = paths.tables(profile)
-    write_text(folder / "claims.csv", board.to_csv(index=False, float_format="%.6g"))
-    header = ["Claim", "Says", "Verdict", "Agreement", "Chance", "Ours", "Paper", "Tables"]
-
-    def lines(link):
-        return [
-            [r.claim, r.says, r.verdict, _percent(r.agreement), f"{_percent(r.chance)} / {_percent(r.chance_within)}"]
-            + [r.ours, r.paper, ", ".join(map(link, r.tables.split()))]
-            for r in board.itertuples()
-        ]
-
-    markdown = report.markdown_table(header, lines(lambda number: f"[{number}](table_{number}.md)"))
-    write_text(folder / "claims.md", f"{text}\n\n{markdown}\n")
-    write_text(folder / "claims.tex", report.latex_table(text, header, lines(str)))
-    return f"{text}\n\n{markdown}"
+    header = ["Claim\ntable", "Says", "Verdict\nagreement", "Chance", "Ours", "Paper"]
+    lines = []
+    for r in board.itertuples():
+        tables = ", ".join(f"[{number}](table_{number}.md)" for number in r.tables.split())
+        verdict, chance = f"{r.verdict}\n{_percent(r.agreement)}", f"{_percent(r.chance)} / {_percent(r.chance_within)}"
+        lines.append([f"{r.claim}\n{tables}", r.says, verdict, chance, r.ours, r.paper])
+    return write("claims", profile, board, header, lines, text).markdown
 
 
 def _percent(share):
