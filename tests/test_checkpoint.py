@@ -25,9 +25,9 @@ def torch_bytes(content, **options):
     return file.getvalue()
 
 
-def picture():
+def picture(kind="PNG"):
     file = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(file, "PNG")
+    Image.new("RGB", (8, 8), "red").save(file, kind)
     return file.getvalue()
 
 
@@ -58,9 +58,9 @@ def script():
         (b"Entry not found", "is text that begins with 'Entry not found'"),
         ('{"error": "zu groß"}'.encode(), "is text that begins with"),
         (picture(), r"is a picture \(PNG\)"),
-        (b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(300), r"is a picture"),
+        (picture("JPEG"), r"is a picture \(JPEG\)"),
         (b"Rar!\x1a\x07\0" + bytes(50), "is a RAR.* unpack it"),
-        (b"\x1f\x8b\x08" + bytes(50), "compressed file: unpack it"),
+        (b"\x1f\x8b\x08" + bytes(50), "is a RAR, 7z or TAR archive, or a compressed file: unpack it"),
         (archive("zip"), "is a ZIP archive of weights/model.pth, not weights: unpack it"),
         (archive("tar"), "is a TAR archive: unpack it"),
         (b"\x89HDF\r\n\x1a\n" + bytes(50), "is HDF5, as Keras writes"),
@@ -72,6 +72,7 @@ def script():
         (torch_bytes(STATE, _use_new_zipfile_serialization=False)[:200], "damaged, or not a checkpoint"),
         (save(STATE)[:-4], "damaged, or not a checkpoint"),
     ],
+    ids=lambda value: value[:24] if isinstance(value, str) else len(value),
 )
 def test_a_file_that_is_no_checkpoint_is_called_what_it_is(tmp_path, content, words, suffix):
     path = tmp_path / f"weights{suffix}"

@@ -169,7 +169,7 @@ def _unwrapped(content, where):
     inner = [name for name, value in content.items() if _holds_tensors(value)]
     tensors = {name: _tensor(value) for name, value in content.items() if isinstance(name, str) and _is_tensor(value)}
     known = [name for name in _WRAPPERS if name in inner]
-    if known or (len(inner) == 1 and not tensors):
+    if known or (len(inner) == 1 and len(tensors) < len(content[inner[0]])):
         return _unwrapped(content[(known or inner)[0]], where)
     if not tensors:
         several = f"; it holds {some(sorted(inner))}: save one of them alone" if inner else ""

@@ -11,7 +11,7 @@ from skimage.transform import resize as sk_resize
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from torch.nn.utils.parametrize import is_parametrized
 
 from p3mlib.models.p3mnet.fused import make_quick
 from p3mlib.models.p3mnet.integration import DBFI, NoSideHead
@@ -65,8 +65,8 @@ def fast(model, dtype=None, compiled=False):
     """
     network = copy.deepcopy(unwrapped(model)).eval().requires_grad_(False)
     for module in list(network.modules()):
-        if is_parametrized(module, "weight"):  # spectral norm, done once
-            remove_parametrizations(module, "weight")
+        if is_parametrized(module, "weight"):
+            _settle(module)
         if isinstance(module, DBFI):
             module.side = NoSideHead()
         if isinstance(module, nn.Sequential):
@@ -78,6 +78,14 @@ def fast(model, dtype=None, compiled=False):
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 module.to(dtype)  # once, instead of in every pass
     return Fast(network.to(memory_format=torch.channels_last), dtype, compiled)
+
+
+def _settle(module):
+    """Spectral norm, done once. PyTorch's own removal would take the weight from the model too, whose class a copy shares."""
+    weight = module.weight.detach()
+    module.__class__ = type(module).__bases__[0]
+    del module.parametrizations
+    module.weight = nn.Parameter(weight, requires_grad=False)
 
 
 def unwrapped(model):
