@@ -19,11 +19,8 @@ _CUT = "the download or copy was cut short: fetch it again"
 # First bytes -> what that is, and what to do.
 _HEADS = {
     b"version https://git-lfs": "a Git LFS pointer, not the file itself: run `git lfs pull`, or download the file",
-    **{
-        head: f"a RAR, 7z or TAR archive, or a compressed file: {_UNPACK}"
-        for head in (b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh")
-    },
-    **{head: f"a compressed file: {_UNPACK}" for head in (b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")},
+    **dict.fromkeys((b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh"), f"a RAR, 7z or TAR archive, or a compressed file: {_UNPACK}"),
+    **dict.fromkeys((b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"), f"a compressed file: {_UNPACK}"),
     b"\x89HDF": "HDF5, as Keras writes; only files of PyTorch and safetensors are read",
     b"\x93NUMPY": "one NumPy array; only files of PyTorch and safetensors are read",
     b"GGUF": "GGUF; only files of PyTorch and safetensors are read",
