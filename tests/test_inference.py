@@ -3,13 +3,14 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from p3mlib.__main__ import main
 from p3mlib.experiments.bench import bench, plain
-from p3mlib.models import build_model, fast
+from p3mlib.models import build_model, fast, list_models, predict
 from p3mlib.models.blocks import upsample
 from p3mlib.models.p3mnet import fused
 
@@ -52,6 +53,60 @@ def test_the_fast_path_of_other_networks_gives_the_same(name, options):
     expected, output = model.eval()(image), fast(model)(image)
     assert torch.allclose(expected.detail, output.detail, atol=1e-3)
     assert torch.allclose(expected.segmentation, output.segmentation, atol=1e-3)
+
+
+SMALL = {"hatt": {"layers": (1, 2, 2, 1)}, "lf": {"blocks": (2, 2, 2, 2)}}
+
+
+def photograph():
+    rng = np.random.default_rng(0)
+    return rng.random((70, 50, 3), np.float32), np.repeat([0.0, 0.5, 1.0], (20, 30, 20))[:, None].repeat(50, 1)
+
+
+def same(found, expected):
+    """Up to rounding; a class may tip where two are equal."""
+    return found.shape == expected.shape and (np.abs(found - expected) > 1e-3).mean() < 2e-3
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_predict_takes_fast_networks(name):
+    torch.manual_seed(0)
+    model = build_model(name, width=0.0625, **SMALL.get(name, {})).eval()
+    image, trimap = photograph()
+    for strategy in ("resize", "hybrid"):
+        expected = predict(model, image, strategy, side=64, trimap=trimap)
+        assert same(predict(fast(model), image, strategy, side=64, trimap=trimap), expected)
+
+
+def test_predict_takes_wrapped_networks():
+    torch.manual_seed(0)
+    model, (image, trimap) = build_model("dim", width=0.0625).eval(), photograph()
+    expected = predict(model, image, trimap=trimap)
+    wrapped = nn.DataParallel(model)
+    for form in (wrapped, torch.compile(model, backend="eager"), fast(wrapped), nn.DataParallel(fast(model))):
+        assert same(predict(form, image, trimap=trimap), expected)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_fast_network_has_the_attributes_of_its_network(name):
+    model = build_model(name, width=0.0625, **SMALL.get(name, {})).eval()
+    quick = fast(model)
+    for attribute in ("channels", "mean", "std", "multiple", "resizing", "smallest_side", "config"):
+        assert getattr(quick, attribute) == getattr(model, attribute), attribute
+    assert quick.input_size(100, 300, 64) == model.input_size(100, 300, 64)
+    assert [stage.name for stage in quick.stages()] == [stage.name for stage in model.stages()]
+    with pytest.raises(AttributeError, match="colour"):
+        quick.colour  # noqa: B018
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_predict_follows_the_precision_of_the_network(dtype):
+    model = warmed("p3mnet_resnet34")
+    image, _ = photograph()
+    expected = predict(model, image)
+    found = predict(model.to(dtype), image)
+    assert found.dtype == np.float32 and np.abs(found - expected).mean() < 0.05
+    assert np.abs(predict(fast(warmed("p3mnet_resnet34"), dtype=torch.bfloat16), image) - expected).mean() < 0.05
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -175,11 +175,6 @@ def test_checkpoints_that_are_refused(tmp_path):
     model = build_model("p3mnet_resnet34", width=0.125)
     with pytest.raises(FileNotFoundError, match="absent.pth: no such file"):
         load_official(model, tmp_path / "absent.pth")
-    (tmp_path / "torn.pth").write_bytes(b"PK\x03\x04 torn")
-    (tmp_path / "torn.safetensors").write_bytes(b"torn")
-    for name in ("torn.pth", "torn.safetensors"):
-        with pytest.raises(ValueError, match=f"{name}: damaged, or not a checkpoint"):
-            load_official(model, tmp_path / name)
     (tmp_path / "evil.pth").write_bytes(pickle.dumps({"weight": Evil()}))
     with pytest.raises(ValueError, match="evil.pth: refused, loading it would run code"):
         load_official(model, tmp_path / "evil.pth")

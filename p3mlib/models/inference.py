@@ -11,7 +11,7 @@ from skimage.transform import resize as sk_resize
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from torch.nn.utils.parametrize import is_parametrized
 
 from p3mlib.models.p3mnet.fused import make_quick
 from p3mlib.models.p3mnet.integration import DBFI, NoSideHead
@@ -20,7 +20,7 @@ from p3mlib.models.resnet import ResNet
 
 
 class Fast(nn.Module):
-    """A network for prediction; made by `fast`.
+    """A network for prediction; made by `fast`. It has every attribute of its network that it has no own of.
 
     Attributes:
         network: the network with its batch norms folded, for export. What runs is `call`: that network compiled, or a copy with
@@ -32,10 +32,15 @@ class Fast(nn.Module):
     def __init__(self, network, dtype, compiled):
         super().__init__()
         self.network, self.dtype = network, dtype
-        self.channels, self.mean, self.std = network.channels, network.mean, network.std
         quick = make_quick(network) if isinstance(network, P3MNet) else network
         frozen = {"freezing": True} if next(network.parameters()).device.type == "cpu" else None
         self.call = torch.compile(network, dynamic=False, options=frozen) if compiled else quick
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("network"), name)
 
     @torch.inference_mode()
     def forward(self, image):
@@ -58,10 +63,10 @@ def fast(model, dtype=None, compiled=False):
     Returns:
         Fast. In full precision its outputs equal the model's up to rounding.
     """
-    network = copy.deepcopy(model).eval().requires_grad_(False)
+    network = copy.deepcopy(unwrapped(model)).eval().requires_grad_(False)
     for module in list(network.modules()):
-        if is_parametrized(module, "weight"):  # spectral norm, done once
-            remove_parametrizations(module, "weight")
+        if is_parametrized(module, "weight"):
+            _settle(module)
         if isinstance(module, DBFI):
             module.side = NoSideHead()
         if isinstance(module, nn.Sequential):
@@ -73,6 +78,21 @@ def fast(model, dtype=None, compiled=False):
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 module.to(dtype)  # once, instead of in every pass
     return Fast(network.to(memory_format=torch.channels_last), dtype, compiled)
+
+
+def _settle(module):
+    """Spectral norm, done once. PyTorch's own removal would take the weight from the model too, whose class a copy shares."""
+    weight = module.weight.detach()
+    module.__class__ = type(module).__bases__[0]
+    del module.parametrizations
+    module.weight = nn.Parameter(weight, requires_grad=False)
+
+
+def unwrapped(model):
+    """The network inside DataParallel, torch.compile and the like."""
+    while isinstance(inner := getattr(model, "_orig_mod", getattr(model, "module", None)), nn.Module):
+        model = inner
+    return model
 
 
 def _fold(parent, pairs):
@@ -114,14 +134,15 @@ def resize(array, shape, resizing="legacy"):
 
 
 @torch.inference_mode()
-def _forward(model, image, size, resizing, trimap=None):
-    device = next(model.parameters()).device
+def _forward(model, rules, image, size, resizing, trimap=None):
+    first = next(model.parameters())
+    dtype = torch.float32 if isinstance(rules, Fast) else first.dtype  # autocast is Fast's own affair
     small = resize(image, size, resizing)
-    small = (small - np.float32(model.mean)) / np.float32(model.std)
+    small = (small - np.float32(rules.mean)) / np.float32(rules.std)
     if trimap is not None:
         plane = cv2.resize(np.float32(trimap), tuple(size)[::-1], interpolation=cv2.INTER_NEAREST)
         small = np.dstack([small, np.where(plane >= 1, 1, np.where(plane <= 0, 0, 0.5)).astype(np.float32)])
-    return model(torch.from_numpy(small.transpose(2, 0, 1))[None].to(device))
+    return model(torch.from_numpy(small.transpose(2, 0, 1))[None].to(first.device, dtype))
 
 
 def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", smallest=0, side=512, trimap=None):
@@ -132,7 +153,7 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", small
     own (`MattingNetwork.input_size`) follows that instead, in one pass.
 
     Args:
-        model:    network in eval mode.
+        model:    network in eval mode, `fast` or not, also inside DataParallel or torch.compile, in any precision.
         image:    (H, W, 3) float in [0, 1].
         strategy: "resize" or "hybrid". ratio: of the image's side. resizing: see `resize`; the network's own goes before it.
         smallest: an image with a shorter side is enlarged to it, and goes through once whatever the strategy; the official
@@ -148,21 +169,22 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", small
     """
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image must be (H, W, 3), got {image.shape}")
-    shape, resizing, given = image.shape[:2], model.resizing or resizing, getattr(model, "channels", 3) == 4
+    rules = unwrapped(model)
+    shape, resizing, given = image.shape[:2], rules.resizing or resizing, getattr(rules, "channels", 3) == 4
     if given and (trimap is None or trimap.shape != shape):
         raise ValueError(f"the network needs a trimap of {shape}, got {'none' if trimap is None else trimap.shape}")
     if strategy not in ("resize", "hybrid"):
         raise ValueError(f"no test strategy '{strategy}'; there are resize, hybrid")
     if min(shape) < smallest:
         strategy, ratio = "resize", smallest / min(shape)
-    own = model.input_size(*shape, side)
-    coarse = _forward(model, image, own or [network_size(s, ratio) for s in shape], resizing, trimap if given else None)
+    own = rules.input_size(*shape, side)
+    coarse = _forward(model, rules, image, own or [network_size(s, ratio) for s in shape], resizing, trimap if given else None)
     if own or strategy == "resize":
         alpha = np.clip(resize(coarse.alpha[0, 0].float().cpu().numpy(), shape, resizing), 0, 1)
         return np.where(trimap >= 1, 1, np.where(trimap <= 0, 0, alpha)).astype(np.float32) if given else alpha
     label = coarse.segmentation[0].argmax(0).cpu().numpy()
     trimap = resize((label * 0.5).astype(np.float32), shape, resizing)
-    fine = _forward(model, image, [network_size(s, min(1.0, 2 * ratio)) for s in shape], resizing)
+    fine = _forward(model, rules, image, [network_size(s, min(1.0, 2 * ratio)) for s in shape], resizing)
     detail = np.clip(resize(fine.detail[0, 0].float().cpu().numpy(), shape, resizing), 0, 1)
     # Interpolation leaves dust around 0 and 1 where the official pipeline has exact values.
     return np.where(trimap < 1e-6, np.float32(0), np.where(trimap > 1 - 1e-6, np.float32(1), detail))

@@ -1,13 +1,11 @@
 """Weights of the authors' releases and of ImageNet: from their state-dict names to ours."""
 
-import pickle
 import re
-from pathlib import Path
+from functools import partial
 
 import timm
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+
+from p3mlib.models.checkpoint import load_strictly, read_checkpoint, translated
 
 # What follows is (pattern, replacement), matched at the start of a name, the first that fits. None: nothing of ours.
 _R34_ENCODER = [
@@ -65,47 +63,6 @@ _ENCODERS = {"p3mnet_resnet34": _R34_ENCODER, "p3mnet_swin_t": _SWIN_ENCODER, "p
 _TIMM = {"p3mnet_resnet34": "resnet34", "p3mnet_swin_t": "swin_tiny_patch4_window7_224"}
 
 
-def read_checkpoint(source):
-    """Name -> tensor of a checkpoint, safely: a pickle that would run code is refused.
-
-    Args:
-        source: path of a `.safetensors`, `.pth`, `.pt`, `.ckpt` or `.tar` file, or a state dict. A `{"state_dict": ...}` or
-            `{"model": ...}` around it and a `module.` before every name are taken off.
-    Raises:
-        FileNotFoundError: no such file. ValueError: not a checkpoint, or values that are not finite; names the file.
-    """
-    where = "state dict"
-    if not isinstance(source, dict):
-        where, source = str(source), _load(Path(source))
-    for wrapper in ("state_dict", "state_dict_ema", "model"):
-        if isinstance(source.get(wrapper), dict):
-            source = source[wrapper]
-    if not source or not all(isinstance(value, torch.Tensor) for value in source.values()):
-        raise ValueError(f"{where}: not a state dict (name -> tensor), bare or under 'state_dict' or 'model'")
-    if all(name.startswith("module.") for name in source):
-        source = {name.removeprefix("module."): value for name, value in source.items()}
-    broken = [name for name, value in source.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise ValueError(f"{where}: NaN or infinity in {_some(broken)}")
-    return source
-
-
-def _load(path):
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path}: refused, loading it would run code; save its state dict alone ({error})") from error
-    except (SafetensorError, RuntimeError, EOFError, KeyError) as error:
-        raise ValueError(f"{path}: damaged, or not a checkpoint ({error})") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path}: holds a {type(state).__name__}, not a state dict")
-    return state
-
-
 def load_official(model, checkpoint):
     """Load a released checkpoint into ours: P3M-Net (MM 2021: ResNet-34; IJCV 2023: ResNet-34, Swin-T, ViTAE-S) and every
     network that has a table of `official` names.
@@ -115,7 +72,7 @@ def load_official(model, checkpoint):
 
     Args:
         model:      `build_model` of the same network at width 1.
-        checkpoint: see `read_checkpoint`.
+        checkpoint: see `checkpoint.read_checkpoint`; a prefix before all names (`module.`, `model.`) is taken off.
     Returns:
         the model.
     Raises:
@@ -124,11 +81,11 @@ def load_official(model, checkpoint):
     variant = model.config["model"]
     if variant not in _ENCODERS and not model.official:
         raise ValueError(f"no weights of {variant} were released")
-    renamed = {}
-    for name, tensor in read_checkpoint(checkpoint).items():
-        ours = _p3mnet_name(name, variant) if variant in _ENCODERS else _rename(name, model.official)
-        if ours is not None:
-            renamed[ours] = tensor
+
+    def rename(name):
+        return _p3mnet_name(name, variant) if variant in _ENCODERS else _rename(name, model.official)
+
+    renamed = translated(read_checkpoint(checkpoint), rename, model.state_dict().keys())
     load_strictly(model, renamed, f"not an official {variant} checkpoint", optional=r"encoder\.stages\..*\.features")
     return model
 
@@ -168,18 +125,16 @@ def load_imagenet(model, weights=None):
         if variant in _ENCODERS:
             left += _load_encoder(model.encoder, variant, state)
         else:
-            renamed = {
-                ours: tensor for key, tensor in state.items() if (ours := _rename(key, model.backbones[part][1])) is not None
-            }
-            left += load_strictly(model.get_submodule(part), renamed, f"not ImageNet weights of {name} for {variant}", ".*")
+            module, rules = model.get_submodule(part), model.backbones[part][1]
+            renamed = translated(state, partial(_rename, rules=rules), module.state_dict().keys())
+            left += load_strictly(module, renamed, f"not ImageNet weights of {name} for {variant}", ".*")
     return left
 
 
 def _load_encoder(encoder, variant, state):
-    state = {re.sub(r"^(resnet|encoder)\.", "", name): tensor for name, tensor in state.items()}
-    timm_swin = variant == "p3mnet_swin_t" and "patch_embed.proj.weight" in state
+    timm_swin = variant == "p3mnet_swin_t" and any(name.endswith("patch_embed.proj.weight") for name in state)
     rules = _TIMM_SWIN if timm_swin else _ENCODERS[variant]
-    renamed = {ours: tensor for name, tensor in state.items() if (ours := _rename(name, rules)) is not None}
+    renamed = translated(state, partial(_rename, rules=rules), encoder.state_dict().keys())
     optional = r"stem\..*|merges\..*" if timm_swin else r"stages\..*\.features"
     return load_strictly(encoder, renamed, f"not ImageNet weights of {variant}'s encoder", optional)
 
@@ -195,39 +150,6 @@ def _ask_hub(file, name):
             f"no ImageNet weights for {file}: the hub cannot be reached ({type(error).__name__}). Fetch model.safetensors "
             f"from {url} and name its folder in P3M_IMAGENET (as {file}.safetensors), or set init: scratch"
         ) from error
-
-
-def load_strictly(module, state, complaint, optional=""):
-    """Load a state dict of our names.
-
-    Args:
-        complaint: beginning of the message. optional: pattern of names that `state` may lack.
-    Returns:
-        the optional names that it lacks.
-    Raises:
-        ValueError: lists missing, surplus and mis-shaped tensors.
-    """
-    own = module.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    left = [name for name in missing if re.fullmatch(optional, name)]
-    faults = {
-        "missing": [name for name in missing if name not in left],
-        "surplus": sorted(state.keys() - own.keys()),
-        "of another shape": [
-            f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
-            for name in own.keys() & state.keys()
-            if state[name].shape != own[name].shape
-        ],
-    }
-    if any(faults.values()):
-        listed = "; ".join(f"{kind}: {_some(sorted(names))}" for kind, names in faults.items() if names)
-        raise ValueError(f"{complaint}: {listed}")
-    module.load_state_dict(state, strict=False)
-    return left
-
-
-def _some(names, limit=6):
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def _rename(name, rules):
