@@ -6,6 +6,7 @@ Real and synthetic data are both just such folders and go through the same reade
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ PARTS = (
 )  # fmt: skip
 _READERS = {
     "image": io.read_image, "fg": io.read_image, "bg": io.read_image,
-    "alpha": io.read_matte, "trimap": io.read_trimap, "facemask": io.read_mask,
+    "alpha": io.read_matte, "trimap": io.read_trimap, "facemask": partial(io.read_mask, released=True),
 }  # fmt: skip
 
 
@@ -315,7 +316,7 @@ class Faces(Sequence):
         files = self.paths(index)
         image = io.read_image(files.pop("image"))
         size = image.shape[1::-1]
-        masks = {part: io.read_mask(path).astype(np.uint8) for part, path in files.items()}
+        masks = {part: io.read_mask(path, released=True).astype(np.uint8) for part, path in files.items()}
         parts = {part: cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST) > 0 for part, mask in masks.items()}
         return {
             "name": self.names[index],

@@ -153,7 +153,7 @@ def _portrait(files):
         if "trimap" in decoded and "trimap" not in wrong:
             problems += _trimap(files["trimap"], alpha)
         if "facemask" in decoded and "facemask" not in wrong:
-            face = io.read_mask(files["facemask"])
+            face = io.read_mask(files["facemask"], released=True)
             if face.any() and alpha[face].mean() < 0.5:
                 problems.append(Problem(files["facemask"], "mismatched", "the face mask lies on the background of the matte"))
     return problems
