@@ -125,7 +125,7 @@ def test_portraits_in_memory_are_decoded_once(p3m, monkeypatch):
     portraits = open_dataset("train", p3m, "N")
     kept = datasets.InMemory(portraits)
     first = [kept[i] for i in range(len(kept))]
-    monkeypatch.setattr(datasets, "_READERS", {})  # nothing can be read any more
+    monkeypatch.setattr(datasets, "READERS", {})  # nothing can be read any more
     for i, sample in enumerate(kept):
         assert sample is not first[i] and all(sample[key] is first[i][key] for key in sample)
     assert kept.names == portraits.names and kept.folders() == portraits.folders() and len(kept) == 3

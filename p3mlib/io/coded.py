@@ -117,14 +117,14 @@ def _not_black(picture, path):
     else:
         values = np.asarray(picture.convert("RGB")).astype(np.int32)
         apart = int((values.max(2) - values.min(2)).max(initial=0))
-        values = values[..., 1] if apart <= _COLOURS else (values[..., 0] << 16) + (values[..., 1] << 8) + values[..., 2]
+        values = values[..., 1] if apart <= _COLOURS else values @ (1 << 16, 1 << 8, 1)
         if apart > _COLOURS and len(np.unique(values)) > _LABELS * _LABELS:
             raise WrongCoding(f"{path}: has {len(np.unique(values)):,} colours and looks like a photograph; {expected}")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise WrongCoding(f"{path}: holds numbers that are not finite; {expected}")
     found, highest = np.unique(values), values.max(initial=0)
     if found[0] < 0 or (len(found) > 1 and found[0] > 0 and len(found) <= _LABELS):
-        values = ", ".join(f"{v:g}" for v in found[:5])
+        values = ", ".join(f"#{v:06x}" if highest > 65535 else f"{v:g}" for v in found[:5])
         raise WrongCoding(f"{path}: has no black (its values: {values}), so what is outside is not clear; {expected}")
     if len(found) <= _LABELS:
         return values > 0
