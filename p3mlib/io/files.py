@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+_NO_MEMORY = ("t allocate memory", "out of memory", "nsufficient memory")  # how torch and OpenCV say it
 _FORBIDDEN = "P3M_FORBIDDEN"  # in the environment, so that the processes that load data obey too
 
 
@@ -128,7 +129,7 @@ def reason(error, path=""):
         full = " (free some space and run this again; what is finished is kept)" * (error.errno == errno.ENOSPC)
         text = f"{error.strerror}{full}"
         path = path or error.filename or ""
-    elif isinstance(error, MemoryError) or "t allocate memory" in str(error):  # torch says it as a RuntimeError
+    elif isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         text = "not enough memory for it; reduce it, or use a machine with more"
     else:
         text = str(error) if isinstance(error, (ValueError, OSError)) and str(error) else f"{type(error).__name__}: {error}"

@@ -26,7 +26,7 @@ def list_photographs(source):
 
     Left out without a word: files and folders whose names begin with a dot (macOS puts `._a.jpg` beside `a.jpg`), folders whose
     names look like files, what is no picture (.txt, Thumbs.db), and results of `predict` (`a_alpha.png`, `a_cutout.png`) beside
-    their photograph. A file that is named itself is taken whatever its name.
+    their photograph. A file that is named itself is taken whatever its name, unless that says it is of a kind that is not read.
 
     Args:
         source: folder or file. Names that are not UTF-8 survive as Python's surrogates; `files.printable` shows them.
@@ -38,7 +38,8 @@ def list_photographs(source):
     """
     source = Path(source)
     if source.is_file():
-        return [source], {}
+        why = None if source.suffix.lower() in IMAGE_SUFFIXES else _OTHERS.get(source.suffix.lower())
+        return ([], {source: why}) if why else ([source], {})
     if not source.is_dir():
         raise FileNotFoundError(f"{source}: no such file or folder")
     found, refused = [], {}
@@ -49,18 +50,26 @@ def list_photographs(source):
             if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_file():
                 refused[path] = "a link that leads nowhere" if path.is_symlink() else "not a file"
             elif path.suffix.lower() in IMAGE_SUFFIXES:
-                found += [] if _is_result(path, inside) else [path]
+                found += [] if is_result(path, inside) else [path]
             elif why := _OTHERS.get(path.suffix.lower()) or _unnamed(path):
                 refused[path] = why
     if not found and not refused:
-        raise ValueError(f"{source}: no photograph in it ({', '.join(IMAGE_SUFFIXES)})")
+        raise ValueError(f"{source}: no image in it ({', '.join(IMAGE_SUFFIXES)})")
     return sorted(found), refused
 
 
-def _is_result(path, stems):
-    """True for `a_alpha.png` (grey) and `a_cutout.png` (RGBA) where there is a photograph `a` beside it."""
-    end = next((end for end in RESULTS if path.stem.endswith(end) and path.stem[: -len(end)] in stems), None)
+def is_result(path, stems=None):
+    """True for `a_alpha.png` (grey) and `a_cutout.png` (RGBA) where there is a photograph `a` beside it.
+
+    Args:
+        path: the file. stems: names without suffix of the pictures in its folder; None looks.
+    """
+    end = next((end for end in RESULTS if path.stem.endswith(end)), None)
     if end is None or path.suffix.lower() != ".png":
+        return False
+    if stems is None:
+        stems = {other.stem for other in path.parent.iterdir() if other.suffix.lower() in (*IMAGE_SUFFIXES, *_OTHERS)}
+    if path.stem[: -len(end)] not in stems:
         return False
     try:
         with Image.open(path) as picture:
