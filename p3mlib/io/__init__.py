@@ -4,11 +4,12 @@
 value stands for something. `listing`: which files of a folder are photographs. Imports nothing of ours; used as `io.NAME`.
 """
 
-from p3mlib.io.coded import WrongCoding, read_mask, read_matte, read_trimap
+from p3mlib.io.coded import read_mask, read_matte, read_trimap
 from p3mlib.io.files import (
     DamagedFile,
     PrivateFile,
     TooLarge,
+    WrongCoding,
     atomic_path,
     forbid,
     printable,

@@ -2,15 +2,12 @@
 
 import numpy as np
 
+from p3mlib.io.files import WrongCoding
 from p3mlib.io.pictures import open_picture, samples, unit
 
 _COLOURS = 8  # how far the channels of a grey picture may lie apart, in 255ths: what a JPEG leaves
 _LABELS = 16  # more different values are shades, not labels
-_FAINT = 1 / 16  # of the highest shade: what a JPEG leaves around an edge
-
-
-class WrongCoding(ValueError):
-    """A file that decodes, but whose values do not mean what they should; the message says what was found and expected."""
+_FAINT = 1 / 8  # of the highest shade: what a JPEG leaves around an edge
 
 
 def _grey(path, what):
@@ -39,7 +36,7 @@ def read_matte(path, checked=True):
         (H, W) float32 in [0, 1].
     Raises:
         as `pictures.open_picture`. WrongCoding: colours, an alpha channel that is not opaque, 0/1 instead of 0/255, values of
-        fewer bits than the file has. ValueError: floats outside [0, 1].
+        fewer bits than the file has, floats outside [0, 1].
     """
     values, top = _grey(path, "0 outside to 255 inside")
     if checked and top > 1:
@@ -126,7 +123,7 @@ def _not_black(picture, path):
     if found[0] < 0 or (len(found) > 1 and found[0] > 0 and len(found) <= _LABELS):
         values = ", ".join(f"#{v:06x}" if highest > 65535 else f"{v:g}" for v in found[:5])
         raise WrongCoding(f"{path}: has no black (its values: {values}), so what is outside is not clear; {expected}")
-    if len(found) <= _LABELS:
+    if len(found) <= _LABELS and not picture.info["lossy"]:
         return values > 0
     between = float(((values > highest * _FAINT) & (values < highest * (1 - _FAINT))).mean())
     if between > 0.25:

@@ -22,6 +22,10 @@ class TooLarge(ValueError):
     """A picture that does not fit into memory, or is larger than any photograph; the message names it."""
 
 
+class WrongCoding(ValueError):
+    """A file that decodes, but whose values do not mean what they should; the message says what was found and expected."""
+
+
 class PrivateFile(PermissionError):
     """A picture in a folder that may not be opened now; the message names it."""
 

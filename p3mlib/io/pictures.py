@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 from PIL import Image, ImageCms, features
 
-from p3mlib.io.files import DamagedFile, TooLarge, check_readable
+from p3mlib.io.files import DamagedFile, TooLarge, WrongCoding, check_readable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
 if features.check("avif"):
@@ -50,7 +50,7 @@ def _decoding(path):
     """Whatever a decoder raises becomes TooLarge or DamagedFile with the file's name; what the system says stays."""
     try:
         yield
-    except (DamagedFile, TooLarge):
+    except (DamagedFile, TooLarge, WrongCoding):
         raise
     except (MemoryError, Image.DecompressionBombError) as error:
         why = "not enough memory for it" if isinstance(error, MemoryError) else error
@@ -65,6 +65,7 @@ def _decoding(path):
 def open_picture(path):
     """Decode the first frame of a file completely into a PIL picture, turned as EXIF says.
 
+    Its `info` also has `highest`, the highest value that the file can hold, and `lossy`, whether values are only about right.
     Raises:
         FileNotFoundError: no such file. DamagedFile: it cannot be decoded. TooLarge: it does not fit into memory.
         PrivateFile: it lies in a folder that `forbid` names. OSError: the system does not let it be read.
@@ -73,9 +74,9 @@ def open_picture(path):
     with _decoding(path), Image.open(path) as picture:
         check_memory(path, picture.height, picture.width)
         picture.load()
-        turn, highest = orientation(picture), _highest(picture)
+        turn, found = orientation(picture), {"highest": _highest(picture), "lossy": picture.format in ("JPEG", "MPO", "WEBP")}
         picture = picture.transpose(_TURNS[turn]) if turn in _TURNS else picture.copy()
-        picture.info["highest"] = highest
+        picture.info |= found
         return picture
 
 
@@ -120,7 +121,7 @@ def read_photograph(path):
     Returns:
         (H, W, 3) float32 in [0, 1], sRGB.
     Raises:
-        as `open_picture`. ValueError: floats outside [0, 1].
+        as `open_picture`. WrongCoding: floats outside [0, 1].
     """
     picture = open_picture(path)
     with _decoding(path):
@@ -182,9 +183,9 @@ def samples(picture):
 
 
 def unit(values, top, path):
-    """(H, W) float32 in [0, 1] of stored values. Raises ValueError for floats outside, or NaN."""
+    """(H, W) float32 in [0, 1] of stored values. Raises WrongCoding for floats outside, or NaN."""
     grey = (values / top).astype(np.float32) if top > 65535 else values.astype(np.float32) / np.float32(top)
-    low, high = float(grey.min(initial=0)), float(grey.max(initial=0))
+    low, high = float(grey.min()), float(grey.max())
     if not (low >= -1e-3 and high <= 1 + 1e-3):
-        raise ValueError(f"{path}: its numbers span [{low:.4g}, {high:.4g}], expected [0, 1]; divide them, or write 8 bit")
+        raise WrongCoding(f"{path}: its numbers span [{low:.4g}, {high:.4g}], expected [0, 1]; divide them, or write 8 bit")
     return grey.clip(0, 1)
