@@ -136,7 +136,7 @@ def test_masks_and_landmarks_by_hand(folder, tmp_path, quick, face, photo):
     assert list(report["detectors"]) == ["mask by hand", "hog"] and list(report["status"]) == ["done", "done"]
     assert not io.read_image(tmp_path / "out/field.png")[drawn].any()
     both = private_area(moved, photo.shape) | private_area(face.landmarks, photo.shape)
-    assert np.array_equal(io.read_mask(tmp_path / "out/facemask/trip/a.png"), both), "landmarks by hand add to what detectors find"
+    assert np.array_equal(io.read_mask(tmp_path / "out/facemask/trip/a.png"), both), "landmarks by hand add"
     shares, outside = ((face.landmarks / 320).tolist(), (face.landmarks + 999).tolist())
     for text, message in (
         ("[[1, 2]]", "a.json: face 0 has shape"),
@@ -338,7 +338,8 @@ def test_two_calls_wait_for_each_other(folder, tmp_path, quick, caplog):
 
 def test_any_exception_becomes_the_row_of_its_photograph(folder, tmp_path, quick, monkeypatch):
     real = io.read_photograph
-    for error, words in ((MemoryError(), "not enough memory"), (RuntimeError("odd"), "RuntimeError: odd"), (TypeError(), "TypeError")):
+    errors = {"not enough memory": MemoryError(), "RuntimeError: odd": RuntimeError("odd"), "TypeError": TypeError()}
+    for words, error in errors.items():
 
         def fail(path, error=error):
             if path.name == "a.jpg":

@@ -90,9 +90,10 @@ def detect(image, smallest=SMALLEST, hard=False):
     pixels = np.ascontiguousarray(to_uint8(image))
     if min(pixels.shape[:2]) < smallest / 2:
         return []
-    scale = _WINDOW / smallest * (_HARD if hard else 1)
-    found = _merged([], _hog(pixels, scale))
-    found = _merged(found, (face for angle in _QUARTERS for face in _hog(pixels, scale / _TURNED, angle)))
+    found = []
+    for scale in (_WINDOW / smallest, *([_HARD * _WINDOW / smallest] if hard else [])):
+        found = _merged(found, _hog(pixels, scale))
+        found = _merged(found, (face for angle in _QUARTERS for face in _hog(pixels, scale / _TURNED, angle)))
     found = _merged(found, _cnn(pixels, _CNN))
     if hard or not found:
         found = _merged(found, (face for angle in _DIAGONALS for face in _hog(pixels, scale / _TURNED / 2, angle)))
