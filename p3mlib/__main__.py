@@ -171,24 +171,28 @@ def anonymize(
         Path | None, Option(metavar="DIR", help="mattes: their transition area stays as it is, as in the paper")
     ] = None,
     landmarks: Annotated[Path | None, Option(metavar="DIR", help="NAME.json or NAME.png for faces that detectors miss")] = None,
+    smallest_face: Annotated[
+        float, Option(callback=_between(10, 1000), help="pixels from cheek to cheek, 10 to 1000; smaller ones are not looked for")
+    ] = 24,
     keep_faceless: Annotated[bool, Option("--keep-faceless", help="write photos without a face too")] = False,
     force: Annotated[bool, Option("--force", help="allow strengths at which people are recognised")] = False,
     jobs: Jobs = None,
 ):
     """obfuscate the faces in photos and write them without any metadata"""
-    from p3mlib.privacy.folder import REPORT, Settings, anonymize_folder
+    from p3mlib.privacy.folder import OPEN_ENDS, REPORT, Settings, anonymize_folder
 
     options = {"alpha": alpha, "landmarks": landmarks, "keep_faceless": keep_faceless, "force": force}
-    settings = Settings(method=method, strength=strength, region=region, margin=margin, **options)
+    settings = Settings(method=method, strength=strength, region=region, margin=margin, smallest=smallest_face, **options)
     report = anonymize_folder(source, target, settings, jobs)
     if region == "paper":
         print("region paper: on a turned head its polygon leaves eyes, nose and mouth open")
-    open_ends = report[report["status"].isin(("no face", "not done"))]
+    print(f"faces under {smallest_face:g} px from cheek to cheek are not looked for")
+    open_ends = report[report["status"].isin(OPEN_ENDS)]
     for message in report.loc[report["message"] != "", "message"]:
         print(message, file=sys.stderr)
     done, whole = (report["status"] == "done").sum(), (report["area"] == "whole (no matte)").sum()
-    print(f"{done} of {len(report)} done, {whole} without a matte: the whole area is obfuscated there")
-    print(f"{target / REPORT}: {len(open_ends)} images need a person")
+    print(f"{done} of {(report['status'] != 'not used').sum()} done, {whole} without a matte: the whole area is obfuscated there")
+    print(f"{target / REPORT}: {len(open_ends)} images or files need a person")
     return 1 if len(open_ends) else 0
 
 

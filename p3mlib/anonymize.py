@@ -91,17 +91,18 @@ def private_area(landmarks, shape, region="paper", margin=0.0):
     return area
 
 
-def transition_area(alpha, kernel=None):
+def transition_area(alpha, kernel=None, opaque=1.0):
     """The unknown area of the matte's trimap, where anonymising would spoil the matting problem itself.
 
     Args:
         alpha:  (H, W) float in [0, 1].
         kernel: side of the trimap kernel in pixels; None means `default_kernel`.
+        opaque: alphas from here on count as 1; the paper's rule is 1, which takes a matte of 250 for unknown everywhere.
     Returns:
         (H, W) bool.
     """
     kernel = default_kernel(alpha.shape) if kernel is None else kernel
-    return regions(make_trimap(alpha, kernel))["unknown"]
+    return regions(make_trimap(np.where(alpha >= opaque, 1, alpha), kernel))["unknown"]
 
 
 def face_mask(landmarks, alpha, kernel=None, region="paper"):

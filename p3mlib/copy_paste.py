@@ -65,26 +65,28 @@ def copy_paste(target, target_mask, source, source_mask, draw, mode="bilinear"):
     """The module CP: the source's face, resized and turned, aligned by the centres of both masks, where both overlap.
 
     Args:
-        target:      (N, C, H, W) images or features.
-        target_mask: (N, 1, h, w), any resolution: 0 outside faces, k inside the k-th. Every face gets the source's.
+        target:      (N, C, H, W) images or features, of any floating type; what is pasted is sampled in float32.
+        target_mask: (N, 1, h, w), any resolution: 0 outside faces, k inside the k-th (so bool and 0/255 are one face). Every face
+                     gets the source's.
         source:      (N, C, H', W'), or (1, C, H', W') for all targets. No gradient reaches it.
-        source_mask: (N or 1, 1, h', w') in {0, 1}: one face.
+        source_mask: (N or 1, 1, h', w') in {0, 1}, bool or {0, 255}: one face.
         draw:        see `Draw`. mode: of sampling the source, bilinear or nearest.
     Returns:
         (N, C, H, W): the target, and the source where a mask of the target, at its resolution, meets the source's. Targets or
         sources without a face, and those that `draw.apply` leaves out, come back as they are.
     Raises:
-        ValueError: shapes do not belong together.
+        ValueError: shapes do not belong together, or a mask holds other values; it is named.
     Source:
         Eq. 4-6. "Random resize" is about the size of the target's face here; that keeps the overlap a face.
     """
     n = len(target)
     _matching(target, target_mask, source, source_mask, draw)
+    faces, source_mask = _labels(target_mask), _binary(source_mask)
     face_s = resize_mask(source_mask, source.shape[-2:])
     source, face_s = (x.detach().expand(n, *x.shape[1:]) for x in (source, face_s))
     centre_s, area_s = centre(face_s)
-    both, merged = torch.cat([source, face_s.to(source.dtype)], 1), target
-    for k in range(1, int(target_mask.max()) + 1):
+    both, merged = torch.cat([source.float(), face_s.float()], 1), target
+    for k in faces:
         face_t = resize_mask((target_mask == k).float(), target.shape[-2:])
         centre_t, area_t = centre(face_t)
         scale = draw.scale * (area_t.clamp(min=1) / area_s.clamp(min=1)).sqrt()
@@ -107,6 +109,22 @@ def _matching(target, target_mask, source, source_mask, draw):
         raise ValueError(f"source of {source.shape[1]} channels, target of {target.shape[1]}")
     if any(len(values) != n for values in draw):
         raise ValueError(f"a draw for {[len(values) for values in draw]} targets, there are {n}")
+
+
+def _labels(mask):
+    """Numbers of the faces in a target's mask, ascending. Raises ValueError for what is no number of a face."""
+    values = [float(value) for value in mask.unique()]
+    if any(value < 0 or value != int(value) for value in values):
+        raise ValueError(f"target_mask holds {min(values):.3g} to {max(values):.3g}, expected 0 and the numbers of faces")
+    return [int(value) for value in values if value > 0]
+
+
+def _binary(mask):
+    """A source's mask in [0, 1]. Raises ValueError for other codes than 0/1, bool and 0/255."""
+    low, high = float(mask.min()), float(mask.max())
+    if low < 0 or (high > 1 and high != 255):
+        raise ValueError(f"source_mask spans {low:.3g} to {high:.3g}, expected 0 and 1, bool, or 0 and 255")
+    return mask.float() / 255 if high == 255 else mask
 
 
 def _grid(target, centre_t, source, centre_s, scale, angle):

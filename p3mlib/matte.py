@@ -51,11 +51,19 @@ def regions(trimap):
     """Boolean masks of the three regions of a trimap.
 
     Args:
-        trimap: (H, W), values {0, 0.5, 1} in memory or {0, 128, 255} as stored. Any other value counts as unknown, so
-            that grey 127 of some annotation tools works as well.
+        trimap: (H, W), values {0, 0.5, 1} in memory or {0, 128, 255} as stored, where 127 is unknown as well, as some tools write
+            it; or the numbers of the classes of a segmentation, {0, 1, 2} with a 2 among them.
     Returns:
         dict with `bg`, `unknown`, `fg`: (H, W) bool, disjoint and complete.
+    Raises:
+        ValueError: any other value, for instance whole numbers 0 and 1, which may mean two things; the message shows some.
     """
-    top = 255 if trimap.max(initial=0) > 1 else 1
-    fg, bg = trimap == top, trimap == 0
-    return {"bg": bg, "unknown": ~(fg | bg), "fg": fg}
+    trimap = np.asarray(trimap)
+    highest = trimap.max(initial=0)
+    top = 2 if highest == 2 else 255 if highest > 1 or (highest and trimap.dtype.kind in "iu") else 1
+    fg, bg, unknown = trimap == top, trimap == 0, abs(trimap / top - 0.5) <= 1 / 255
+    strange = ~(fg | bg | unknown)
+    if strange.any():
+        found = ", ".join(f"{value:g}" for value in np.unique(trimap[strange])[:5])
+        raise ValueError(f"a trimap has the values 0, 0.5, 1, or 0, 128, 255, or 0, 1, 2; this one has {found} (to {highest:g})")
+    return {"bg": bg, "unknown": unknown, "fg": fg}

@@ -11,6 +11,7 @@ from p3mlib.matte import regions
 
 METRICS = ("SAD", "MSE", "MAD", "Grad", "Conn", "SAD-T", "MSE-T", "MAD-T", "SAD-FG", "SAD-BG")
 UNITS = {name: "1" if name[:3] in ("MSE", "MAD") else "1e3" for name in METRICS}
+_ROUNDING = 1e-4  # beyond [0, 1] it is what interpolation and single precision leave, and is cut off
 _STEPS = np.arange(0, 1.1, 0.1)  # thresholds of Conn; 0.6 is 0.6000000000000001 in double precision, as in the original
 
 
@@ -19,16 +20,17 @@ def _pair(pred, alpha, dtype=None):
     pred, alpha = np.asarray(pred), np.asarray(alpha)
     if pred.shape != alpha.shape or pred.ndim != 2 or pred.size == 0:
         raise ValueError(f"pred and alpha must share one shape (H, W), got {pred.shape} and {alpha.shape}")
-    for name, matte in (("pred", pred), ("alpha", alpha)):
-        low, high = float(matte.min()), float(matte.max())
-        if not (low >= 0 and high <= 1):  # NaN fails both
+    spans = [(float(matte.min()), float(matte.max())) for matte in (pred, alpha)]
+    for name, (low, high) in zip(("pred", "alpha"), spans, strict=True):
+        if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # NaN fails both
             hint = " (looks like 0-255)" if high > 1.5 else " (NaN in it)" if high != high else ""
-            raise ValueError(f"{name} spans [{low:.4g}, {high:.4g}], expected [0, 1]{hint}")
+            raise ValueError(f"{name} spans [{low:.6g}, {high:.6g}], expected [0, 1]{hint}")
     if dtype is None:
         dtype = np.float64 if np.float64 in (pred.dtype, alpha.dtype) else np.float32
     elif np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
-    return np.ascontiguousarray(pred, dtype), np.ascontiguousarray(alpha, dtype)
+    mattes = (np.ascontiguousarray(matte, dtype) for matte in (pred, alpha))
+    return [matte if low >= 0 and high <= 1 else matte.clip(0, 1) for matte, (low, high) in zip(mattes, spans, strict=True)]
 
 
 def _within(values, region):
@@ -50,7 +52,8 @@ def sad(pred, alpha, region=None):
     """Sum of absolute differences.
 
     Args:
-        pred, alpha: (H, W) float in [0, 1]. region: (H, W) bool, the pixels that count; None means all.
+        pred, alpha: (H, W) float in [0, 1]; up to 0.0001 beyond is rounding and cut off. region: (H, W) bool, the pixels that
+            count; None means all.
     Returns:
         float, in thousands of pixels.
     Raises:
@@ -286,12 +289,12 @@ def matting_errors(pred, alpha, trimap=None, dtype=None):
 
     Args:
         pred, alpha: (H, W) float in [0, 1].
-        trimap:      (H, W), {0, 0.5, 1} or {0, 128, 255}, other values are unknown; None leaves the last five metrics out.
+        trimap:      (H, W), see `matte.regions`; None leaves the last five metrics out.
         dtype:       np.float32 or np.float64 to compute in; None means the precision of the mattes, at least float32.
     Returns:
         dict of floats with the keys of METRICS in order.
     Raises:
-        ValueError: shapes differ, or values leave [0, 1].
+        ValueError: shapes differ, values leave [0, 1], or the trimap has another code.
     Source:
         Sec. 6.1 and the official IJCV evaluation.
     """
@@ -305,8 +308,7 @@ def matting_errors(pred, alpha, trimap=None, dtype=None):
         raise ValueError(f"trimap {trimap.shape} and alpha {alpha.shape} must share one shape (H, W)")
     areas = regions(trimap)
     difference = np.abs(np.where(areas["fg"], 1, np.where(areas["bg"], 0, pred)) - alpha)
-    middle = 128 if trimap.max() > 1 else 0.5
-    pixels = np.count_nonzero(trimap == middle) or np.count_nonzero(areas["unknown"])
+    pixels = np.count_nonzero(areas["unknown"])
     errors["SAD-T"] = float(difference.sum() / 1000)
     errors["MSE-T"] = float(np.square(difference).sum() / pixels) if pixels else 0.0
     errors["MAD-T"] = float(difference.sum() / pixels) if pixels else 0.0

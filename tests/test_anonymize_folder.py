@@ -3,7 +3,10 @@
 import errno
 import io as streams
 import json
+import os
+import shutil
 import struct
+import threading
 import zlib
 
 import cv2
@@ -15,9 +18,10 @@ from skimage.data import astronaut
 
 from p3mlib import io
 from p3mlib.__main__ import main
-from p3mlib.anonymize import private_area
+from p3mlib.anonymize import face_width, obfuscate, private_area
 from p3mlib.privacy import faces
 from p3mlib.privacy import folder as tool
+from p3mlib.privacy import photograph, records
 from p3mlib.privacy.folder import Settings, anonymize_folder
 from p3mlib.privacy.metadata import leftovers
 
@@ -32,14 +36,14 @@ def photo():
 
 @pytest.fixture(scope="module")
 def face(photo):
-    (found,) = faces.detect(photo, 480)
+    (found,) = faces.detect(photo, 48)
     return found
 
 
 @pytest.fixture
 def quick(monkeypatch, face):
     """The detector costs seconds: it finds the astronaut's face in pictures of her size, and none in others."""
-    monkeypatch.setattr(faces, "detect", lambda image: [face] if image.shape == (320, 320, 3) and image.std() > 0.1 else [])
+    monkeypatch.setattr(faces, "detect", lambda image, *_: [face] if image.shape == (320, 320, 3) and image.std() > 0.1 else [])
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ def run(source, target, **settings):
 
 
 def test_the_face_is_found_and_nobody_is_recognised_afterwards(photo, face):
-    assert face.detector == "cnn" and face.score > 0.5 and face.landmarks.shape == (68, 2)
+    assert face.detector == "hog" and face.score > 0.5 and face.landmarks.shape == (68, 2)
     left, top, right, bottom = face.box
     middle = face.landmarks[27:].mean(0)
     assert left < middle[0] < right and top < middle[1] < bottom and 90 < middle[0] < 210 and 60 < middle[1] < 190
@@ -84,16 +88,9 @@ def test_the_face_is_found_and_nobody_is_recognised_afterwards(photo, face):
     double = cv2.resize(photo, None, fx=1.5, fy=1.5)
     larger = face._replace(landmarks=face.landmarks * 1.5, box=tuple(1.5 * v for v in face.box))
     assert faces.identity_distance(own, faces.embedding(double, larger)) < 0.2
-    blurred = [tool.obfuscate(photo, private_area(face.landmarks, photo.shape, "hull"), "blur", s) for s in (0.03, 0.2)]
+    blurred = [obfuscate(photo, private_area(face.landmarks, photo.shape, "hull"), "blur", s) for s in (0.03, 0.2)]
     weak, strong = (faces.identity_distance(own, faces.embedding(picture, face)) for picture in blurred)
     assert weak < faces.SAME_PERSON < strong
-
-
-def test_two_faces_of_different_size(photo):
-    scene = np.full((400, 620, 3), 0.5, np.float32)
-    scene[40:360, :320], scene[120:320, 400:600] = photo, cv2.resize(photo, (200, 200), interpolation=cv2.INTER_AREA)
-    found = sorted(faces.detect(scene, 800, hog=False), key=lambda f: f.box[0])
-    assert len(found) == 2 and 1.3 < np.ptp(found[0].landmarks[:, 0]) / np.ptp(found[1].landmarks[:, 0]) < 1.9
 
 
 def test_nothing_but_pixels_is_written(folder, tmp_path, quick):
@@ -136,10 +133,18 @@ def test_masks_and_landmarks_by_hand(folder, tmp_path, quick, face, photo):
     moved = (face.landmarks + 3).tolist()
     (hand / "a.json").write_text(json.dumps({"faces": [moved]}))
     report = run(folder, tmp_path / "out", landmarks=hand, method="mask", region="paper")
-    assert list(report["detectors"]) == ["mask by hand", "manual"]
+    assert list(report["detectors"]) == ["mask by hand", "hog"] and list(report["status"]) == ["done", "done"]
     assert not io.read_image(tmp_path / "out/field.png")[drawn].any()
-    assert np.array_equal(io.read_mask(tmp_path / "out/facemask/trip/a.png"), private_area(moved, photo.shape))
-    for text, message in (("[[1, 2]]", "a.json: face 0 has shape"), ("{", "a.json: expected a list of faces")):
+    both = private_area(moved, photo.shape) | private_area(face.landmarks, photo.shape)
+    assert np.array_equal(io.read_mask(tmp_path / "out/facemask/trip/a.png"), both), "landmarks by hand add"
+    shares, outside = ((face.landmarks / 320).tolist(), (face.landmarks + 999).tolist())
+    for text, message in (
+        ("[[1, 2]]", "a.json: face 0 has shape"),
+        ("{", "a.json: expected a list of faces"),
+        (json.dumps([shares]), "expected pixels, not shares"),
+        (json.dumps([outside]), "outside the picture of 320x320 px"),
+        ("[]", "says that there is no face, but detectors find 1"),
+    ):
         (hand / "a.json").write_text(text)
         assert message in run(folder, tmp_path / "out", landmarks=hand).loc["trip/a.jpg", "message"]
 
@@ -163,7 +168,7 @@ def test_what_is_finished_is_not_done_again(folder, tmp_path, quick, photo, monk
     real, calls = tool._one, []
 
     def stop_at_second(*job):
-        calls.append(job[0].name)
+        calls.append(job[0].path.name)
         if len(calls) == 2:
             raise KeyboardInterrupt
         return real(*job)
@@ -171,13 +176,14 @@ def test_what_is_finished_is_not_done_again(folder, tmp_path, quick, photo, monk
     monkeypatch.setattr(tool, "_one", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         run(folder, tmp_path / "out", keep_faceless=True)
-    done = set(pd.read_csv(tmp_path / "out/report.csv")["image"])
+    rows = pd.read_csv(tmp_path / "out/report.csv").set_index("image")["status"]
     calls += ["no stop"]
     run(folder, tmp_path / "out", keep_faceless=True)
     calls.clear()
     calls += ["no", "stop"]
     run(folder, tmp_path / "out", keep_faceless=True)
-    assert done == {"b.jpg"} and calls[2:] == ["field.png"], "images without a face are looked at again"
+    assert dict(rows) == {"b.jpg": "done", "field.png": "not done", "trip/a.jpg": "not done"}
+    assert calls[2:] == ["field.png"], "images without a face are looked at again"
     calls[:] = ["no", "stop"]
     run(folder, tmp_path / "out", keep_faceless=True, margin=0.1)
     assert sorted(calls[2:]) == ["a.jpg", "b.jpg", "field.png"]
@@ -191,26 +197,33 @@ def test_weak_strengths_are_refused(folder, tmp_path, quick, capsys):
 
 
 def test_a_face_that_is_still_recognised_is_not_written(folder, tmp_path, quick, monkeypatch):
-    monkeypatch.setattr(tool, "WEAKEST", {})
+    monkeypatch.setattr(photograph, "WEAKEST", {})
     row = run(folder, tmp_path / "out", strength=0.02).loc["trip/a.jpg"]
-    assert row["status"] == "not done" and "still recognises" in row["message"] and not (tmp_path / "out/trip/a.jpg").exists()
+    assert row["status"] == "not done" and not (tmp_path / "out/trip/a.jpg").exists()
+    assert "left open" in row["message"] or "still recognises" in row["message"]
 
 
 def test_bad_files_are_named_and_the_others_done(folder, tmp_path, quick, monkeypatch):
     (folder / "cut.jpg").write_bytes((folder / "trip/a.jpg").read_bytes()[:3000])
     (folder / "text.jpg").write_text("not an image")
-    (folder / "notes.txt").write_text("left out")
+    (folder / "notes.txt").write_text("no photograph")
+    (folder / "film.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (folder / "elsewhere").symlink_to(tmp_path)
+    io.write_image(folder / "trip/a.png", np.zeros((8, 8, 3), np.float32))
     (folder / "link.jpg").symlink_to(folder / "trip/a.jpg")
     size = b"IHDR" + struct.pack(">IIBBBBB", 20000, 10000, 8, 2, 0, 0, 0)
     header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
     (folder / "huge.png").write_bytes(header + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
     report = run(folder, tmp_path / "out")
-    assert report.loc["trip/a.jpg", "status"] == "done" and report.loc["notes.txt", "status"] == "skipped"
+    assert report.loc["trip/a.jpg", "status"] == "done" and "notes.txt" not in report.index
     expected = {
         "cut.jpg": "damaged or not an image",
         "text.jpg": "damaged or not an image",
         "link.jpg": "a symbolic link",
-        "huge.png": "exceeds limit",
+        "huge.png": "more pixels than any photograph",
+        "film.heic": "HEIC is not read here",
+        "elsewhere": "a linked folder",
+        "trip/a.png": "would write the same face mask",
     }
     for name, words in expected.items():
         assert (
@@ -218,7 +231,7 @@ def test_bad_files_are_named_and_the_others_done(folder, tmp_path, quick, monkey
             and words in report.loc[name, "message"]
             and name in report.loc[name, "message"]
         )
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["facemask", "report.csv", "trip"]
+    assert sorted(p.name for p in (tmp_path / "out").glob("[!.]*")) == ["facemask", "report.csv", "trip"]
 
 
 def test_a_large_image_is_refused_by_its_header(folder, tmp_path, quick, monkeypatch):
@@ -227,15 +240,14 @@ def test_a_large_image_is_refused_by_its_header(folder, tmp_path, quick, monkeyp
 
 
 def test_a_full_disk_leaves_nothing_half_written(folder, tmp_path, quick, monkeypatch):
-    def full(picture, path, **options):
-        path.write_bytes(b"half")
+    def full(path, *_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     run(folder, tmp_path / "out", keep_faceless=True)
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(io, "write_image", full)
     report = run(folder, tmp_path / "out", keep_faceless=True, margin=0.1)
     assert "No space left on device (free some space" in report.loc["trip/a.jpg", "message"]
-    assert not list((tmp_path / "out").rglob("*partial*")) and io.read_image(tmp_path / "out/trip/a.jpg").shape == (320, 320, 3)
+    assert not list((tmp_path / "out").rglob("*partial*")) and not list((tmp_path / "out").rglob("a.*"))
 
 
 def test_folders_that_cannot_be(folder, tmp_path, capsys):
@@ -250,8 +262,8 @@ def test_folders_that_cannot_be(folder, tmp_path, capsys):
         assert main(["anonymize", str(source), str(target)]) == 1
         error = capsys.readouterr().err.strip()
         assert words in error and len(error.splitlines()) == 1, error
-    io.write_image(folder / "trip/a.png", np.zeros((8, 8, 3), np.float32))
-    with pytest.raises(ValueError, match="a.jpg and .*a.png would write the same face mask"):
+    io.write_image(folder / "facemask/b.png", np.zeros((8, 8, 3), np.float32))
+    with pytest.raises(ValueError, match="face masks are written into a folder of that name"):
         run(folder, tmp_path / "out")
 
 
@@ -275,14 +287,120 @@ def test_colour_modes_and_orientation(tmp_path, photo, quick, mode):
     assert grey.mean() < 0.05 and leftovers(written) == []
 
 
-def test_profiles_become_srgb(tmp_path):
-    wide = Image.new("RGB", (16, 16), (200, 30, 40))
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    wide.save(tmp_path / "lab.png", icc_profile=profile)  # does not fit RGB: ignored
-    assert np.allclose(tool.read_photo(tmp_path / "lab.png")[0, 0] * 255, (200, 30, 40))
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    wide.save(tmp_path / "srgb.png", icc_profile=srgb)
-    assert np.allclose(tool.read_photo(tmp_path / "srgb.png")[0, 0] * 255, (200, 30, 40), atol=1.5)
+def hand_over(folder, tmp_path, **settings):
+    """Statuses after the photographs of a folder were handed over one at a time."""
+    for path in sorted(folder.rglob("*.*g")):
+        run(path, tmp_path / "out", **settings)
+    return dict(pd.read_csv(tmp_path / "out/report.csv", dtype=str).set_index("image")["status"])
+
+
+def test_the_report_keeps_the_rows_of_earlier_calls(folder, tmp_path, quick):
+    assert hand_over(folder, tmp_path) == {"a.jpg": "done", "field.png": "no face"}
+    assert set(run(folder / "field.png", tmp_path / "out").index) == {"field.png"}, "a call returns its own rows"
+
+
+def test_a_refused_photograph_leaves_no_older_result(folder, tmp_path, quick):
+    first = run(folder, tmp_path / "out", keep_faceless=True, strength=0.03, force=True)
+    assert set(first["status"]) == {"done", "no face"} and len(list((tmp_path / "out").rglob("*.*g"))) == 4
+    (folder / "trip/a.jpg").write_bytes(b"damaged later")
+    report = run(folder, tmp_path / "out")
+    assert dict(report["status"]) == {"trip/a.jpg": "not done", "field.png": "no face"}
+    assert all("earlier call wrote of it is removed" in message for message in report["message"])
+    assert not list((tmp_path / "out").rglob("*.*g"))
+
+
+def test_files_of_others_stay(folder, tmp_path, quick):
+    io.write_image(tmp_path / "out/trip/a.jpg", np.zeros((9, 9, 3), np.float32))
+    own = (tmp_path / "out/trip/a.jpg").read_bytes()
+    for _ in range(2):
+        row = run(folder, tmp_path / "out").loc["trip/a.jpg"]
+        assert row["status"] == "not done" and "would be overwritten" in row["message"]
+        assert (tmp_path / "out/trip/a.jpg").read_bytes() == own
+    for i, content in enumerate((b"name,score\na,1\n", b"", b"\0\1\n\xff", b'image,status\n"a.jp')):
+        report = tmp_path / f"other{i}" / "report.csv"
+        report.parent.mkdir()
+        report.write_bytes(content)
+        with pytest.raises(ValueError, match="report.csv: is no report of `anonymize`"):
+            run(folder, report.parent)
+        assert report.read_bytes() == content
+
+
+def test_two_calls_wait_for_each_other(folder, tmp_path, quick, caplog):
+    (tmp_path / "out").mkdir()
+    with records.alone(tmp_path / "out"):
+        other = threading.Thread(target=run, args=(folder, tmp_path / "out"))
+        other.start()
+        other.join(2)
+        assert other.is_alive() and "this one waits" in caplog.text and not (tmp_path / "out/report.csv").exists()
+    other.join(60)
+    assert len(pd.read_csv(tmp_path / "out/report.csv")) == 2
+
+
+def test_any_exception_becomes_the_row_of_its_photograph(folder, tmp_path, quick, monkeypatch):
+    real = io.read_photograph
+    errors = {"not enough memory": MemoryError(), "RuntimeError: odd": RuntimeError("odd"), "TypeError": TypeError()}
+    for words, error in errors.items():
+
+        def fail(path, error=error):
+            if path.name == "a.jpg":
+                raise error
+            return real(path)
+
+        monkeypatch.setattr(io, "read_photograph", fail)
+        report = run(folder, tmp_path / "out", keep_faceless=True)
+        assert words in report.loc["trip/a.jpg", "message"] and report.loc["trip/a.jpg", "status"] == "not done"
+        assert (tmp_path / "out/field.png").is_file()
+
+
+def test_a_process_that_dies_takes_one_photograph_with_it(folder, tmp_path, monkeypatch):
+    jobs = [tool.Job(folder / name, folder, tmp_path, Settings(), (), None, "") for name in ("field.png", "x.png", "trip/a.jpg")]
+
+    def pooled(left, count):  # the second photograph ends whatever process it comes to
+        for name in list(left):
+            if name == "x.png":
+                return
+            yield name, left.pop(name).row("done")
+
+    monkeypatch.setattr(tool, "_pooled", pooled)
+    rows = dict(tool._results(jobs, 2))
+    assert {name: row["status"] for name, row in rows.items()} == {"field.png": "done", "x.png": "not done", "trip/a.jpg": "done"}
+    assert "its process died" in rows["x.png"]["message"]
+
+
+def test_names_that_are_not_utf8(folder, tmp_path, quick):
+    odd = os.fsencode(folder) + b"/M\xfcller.jpg"
+    shutil.copy(folder / "trip/a.jpg", odd)
+    report = run(folder, tmp_path / "out")
+    assert list(report["status"]).count("done") == 2 and (tmp_path / "out" / os.fsdecode(b"M\xfcller.jpg")).is_file()
+    assert len(run(folder, tmp_path / "out")) == 3 and len(pd.read_csv(tmp_path / "out/report.csv")) == 3
+
+
+def test_what_transparency_hides_is_not_written(tmp_path, photo, quick):
+    pixels = np.dstack([io.to_uint8(photo), np.full((320, 320), 255, np.uint8)])
+    pixels[220:, :, 3] = 0
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "in/a.png")
+    assert list(run(tmp_path / "in", tmp_path / "out")["status"]) == ["done"]
+    assert (io.read_image(tmp_path / "out/a.png")[220:] == 1).all()
+
+
+def test_further_frames_are_named(tmp_path, quick):
+    one = Image.new("RGB", (60, 60), (90, 90, 90))
+    (tmp_path / "in").mkdir()
+    one.save(tmp_path / "in/a.tif", save_all=True, append_images=[one])
+    assert "holds 2 pictures" in run(tmp_path / "in", tmp_path / "out", keep_faceless=True).loc["a.tif", "message"]
+
+
+def test_every_face_is_reported(folder, tmp_path, quick, photo, face, monkeypatch):
+    width = face_width(face.landmarks)
+    row = run(folder, tmp_path / "out", smallest=30).loc["trip/a.jpg"]
+    assert row["faces"] == "1" and row["sizes"] == f"{width:.0f}" and row["seen_from"] == "30, turned 75"
+    for wrong in (5, float("nan"), 1e9):
+        with pytest.raises(ValueError, match="smallest face"):
+            Settings(smallest=wrong).checked()
+    for field in ("strength", "margin"):
+        with pytest.raises(ValueError, match=field):
+            Settings(**{field: float("nan")}).checked()
 
 
 def test_the_real_sample_has_no_visible_face(real_sample, tmp_path):

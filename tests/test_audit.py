@@ -13,7 +13,7 @@ from skimage.data import astronaut
 
 from p3mlib import anonymize, io
 from p3mlib.__main__ import main
-from p3mlib.privacy import audit, faces
+from p3mlib.privacy import audit, exposure, faces
 from p3mlib.privacy.metadata import leftovers
 
 dlib = pytest.importorskip("dlib")
@@ -169,8 +169,8 @@ def test_the_released_layout_and_files_that_cannot_be_read(published, tmp_path, 
     assert main(["audit", str(release), "--original", str(tmp_path / "before" / "trip")]) == 1
     text = capsys.readouterr().out
     assert "broken.jpg: FAILED: " in text and "breaks off" in text and "LEAK: GPS position in EXIF (" in text
-    assert "total: 3 images, 1 leak, 1 could not be audited; smallest identity distance 0." in text
-    assert "note: no original in" in text
+    assert "total: 3 images, 1 leak, 2 could not be audited, 0 unknown; smallest identity distance 0." in text
+    assert "tainted.jpg: FAILED: no original of that name in" in text
 
 
 def test_the_rim_of_a_disc():
@@ -202,7 +202,7 @@ def test_what_is_wrong_is_said(published, tmp_path, capsys):
     for arguments, message in [
         ([], "Name a folder of images, or pass --attack"),
         (["nowhere"], "nowhere: no such folder"),
-        ([str(tmp_path / "empty")], "no images in it"),
+        ([str(tmp_path / "empty")], "no photograph in it"),
         ([str(folder), "--original", "nowhere"], "nowhere: no such folder"),
     ]:
         assert main(["audit", *arguments]) == 1
@@ -210,3 +210,49 @@ def test_what_is_wrong_is_said(published, tmp_path, capsys):
     io.write_image(original / "trip" / "her.png", np.zeros((8, 8)))
     assert main(["audit", str(folder), "--original", str(original)]) == 1
     assert "is (8, 8) but" in capsys.readouterr().out
+
+
+def test_a_part_left_open_leaks_whatever_the_mask_says(published, tmp_path, photo):
+    folder, original = published(0.2)
+    image, mask = photo
+    (face,) = faces.detect(image)
+    mouth = exposure.part_areas(face.landmarks, mask.shape)["mouth"]
+    result = anonymize.obfuscate(image, mask, "blur", 0.2)
+    result[mouth] = image[mouth]
+    io.write_image(folder / "trip" / "her.jpg", result)
+    io.write_image(folder / "facemask" / "trip" / "her.png", mask & ~mouth)
+    (report,) = audit.audit_folder(folder, original)
+    assert report.verdict == "LEAK" and any("the mouth of the face at" in leak and "left open" in leak for leak in report.leaks)
+
+
+def test_a_face_outside_the_mask_leaks_without_an_original(published, photo):
+    folder, _ = published(None)
+    elsewhere = np.zeros(photo[1].shape, bool)
+    elsewhere[190:225, 5:40] = True
+    io.write_image(folder / "facemask" / "trip" / "her.png", elsewhere)
+    (report,) = audit.audit_folder(folder)
+    assert report.hits == 1 and any("is open: it is" in leak for leak in report.leaks)
+
+
+def test_what_was_not_measured_is_unknown_and_what_is_not_read_failed(tmp_path):
+    io.write_image(tmp_path / "wall.png", np.full((60, 80, 3), 0.5, np.float32))
+    (tmp_path / "film.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    film, wall = audit.audit_folder(tmp_path)
+    assert wall.verdict == "unknown" and not wall.leaks and audit.as_dict(wall)["verdict"] == "unknown"
+    assert film.verdict == "FAILED" and "HEIC" in film.failure
+
+
+def test_colours_under_transparent_places_leak(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 4), dtype=np.uint8)
+    pixels[..., 3] = 255
+    pixels[20:, :, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    pixels[20:, :, :3] = 7
+    Image.fromarray(pixels).save(tmp_path / "b.png")
+    bad, good = audit.audit_folder(tmp_path)
+    assert [piece.name for piece in bad.metadata] == ["colours under transparent places"] and good.metadata == ()
+
+
+def test_the_border_of_a_zero_mask_is_no_detail(photo):
+    image, mask = photo
+    assert audit.detail(anonymize.obfuscate(image, mask, "mask"), image, mask) < 0.1

@@ -74,6 +74,27 @@ def test_one_source_for_all_and_several_faces():
     assert min(covered) > 0.85, "every face of every target is pasted into, at its own size"
 
 
+@pytest.mark.parametrize(("kind", "off"), [(torch.float16, 1e-3), (torch.bfloat16, 8e-3), (torch.float64, 1e-6)])
+def test_half_precision_is_sampled_in_single_and_comes_back(kind, off):
+    torch.manual_seed(0)
+    target, source, mask = torch.rand(2, 3, 24, 24), torch.rand(2, 3, 24, 24), torch.cat([disc(24, 12, 12, 7)] * 2)
+    merged = copy_paste(target.to(kind), mask, source.to(kind), mask, draw(2, 1.1, 0.3))
+    assert merged.dtype == kind and (merged.float() - copy_paste(target, mask, source, mask, draw(2, 1.1, 0.3))).abs().max() < off
+
+
+def test_masks_of_other_codes_mean_the_same_or_are_refused():
+    target, source, mask = torch.rand(1, 3, 24, 24), torch.rand(1, 3, 12, 12), disc(24, 12, 12, 7)
+    expected = copy_paste(target, mask, source, mask, draw())
+    for other in (mask.bool(), 255 * mask, (255 * mask).byte(), mask.long()):
+        assert torch.equal(copy_paste(target, other, source, other, draw()), expected)
+    two = mask + 4 * disc(24, 2, 2, 2)
+    assert (copy_paste(target, two, source, mask, draw()) != target).any(1)[0, :4, :4].any(), "numbers of faces may have gaps"
+    with pytest.raises(ValueError, match="target_mask holds 0 to 0.3, expected 0 and the numbers of faces"):
+        copy_paste(target, 0.3 * mask, source, mask, draw())
+    with pytest.raises(ValueError, match="source_mask spans 0 to 7, expected 0 and 1, bool, or 0 and 255"):
+        copy_paste(target, mask, source, 7 * mask, draw())
+
+
 def test_gradients_reach_the_target_and_never_the_source():
     target, source = torch.rand(1, 3, 24, 24, requires_grad=True), torch.rand(1, 3, 24, 24, requires_grad=True)
     mask = disc(24, 12, 12, 6)

@@ -125,7 +125,7 @@ def test_portraits_in_memory_are_decoded_once(p3m, monkeypatch):
     portraits = open_dataset("train", p3m, "N")
     kept = datasets.InMemory(portraits)
     first = [kept[i] for i in range(len(kept))]
-    monkeypatch.setattr(datasets, "_READERS", {})  # nothing can be read any more
+    monkeypatch.setattr(datasets, "READERS", {})  # nothing can be read any more
     for i, sample in enumerate(kept):
         assert sample is not first[i] and all(sample[key] is first[i][key] for key in sample)
     assert kept.names == portraits.names and kept.folders() == portraits.folders() and len(kept) == 3
@@ -341,3 +341,111 @@ def test_the_real_sample(real_sample):
     assert item["image"].shape[:2] == item["alpha"].shape == item["trimap"].shape and item["image"].size / 3 > 1e6
     with pytest.raises(MissingData, match="never published"):
         open_dataset("P3M-500-P", real_sample, "N")
+
+
+def save(path, array, **options):
+    """Write an array or a PIL picture as it is."""
+    (array if isinstance(array, Image.Image) else Image.fromarray(array)).save(path, **options)
+
+
+GREY = io.to_uint8(layers()["alpha"])
+VOC = Image.frombytes("P", SIZE[::-1], (GREY >= 128).astype(np.uint8).tobytes())
+VOC.putpalette([0, 0, 0, 128, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("train/mask/p_a.png", np.dstack([GREY] * 3 + [GREY]), "is RGBA with an alpha channel that is not opaque"),
+        ("train/mask/p_a.png", (GREY >= 128).astype(np.uint8), "0/1 instead of 0/255"),
+        ("train/mask/p_a.png", VOC, "is P and shows colours"),
+        ("train/mask/p_a.png", GREY.astype(np.uint16), "fewer bits than the file has"),
+        ("train/mask/p_a.png", 0 * GREY, "a matte with nobody in it: its highest value is 0, expected 255"),
+        ("train/mask/p_a.png", np.uint8(100 / 255 * GREY), "a matte with nobody in it: its highest value is 100"),
+        ("train/mask/p_a.png", 0 * GREY + 255, "a matte without background: its lowest value is 255, expected 0"),
+        ("train/facemask/p_a.png", io.to_uint8(layers()["facemask"]) // 255, "0/1 instead of 0/255"),
+        ("validation/P3M-500-P/trimap/p_1.png", np.uint8(2 * layers()["trimap"]), "0/2 instead of 0/255"),
+        ("validation/P3M-500-P/trimap/p_1.png", np.uint8(200 * layers()["trimap"]), "this one also 100, 200"),
+    ],
+)
+def test_what_training_refuses_verify_names_and_the_other_way_round(p3m, file, content, message):
+    save(p3m / file, content)
+    found = [problem for problem in verify(p3m, False) if problem.path == p3m / file]
+    assert [(problem.kind, message in problem.message) for problem in found] == [("mismatched", True)]
+    name = "train" if "train" in file else "P3M-500-P"
+    with pytest.raises(ValueError, match=f"{(p3m / file).name}.*{message}"):
+        open_dataset(name, p3m)[0]
+
+
+def test_mattes_of_other_depths_are_the_same_matte(p3m):
+    expected = open_dataset("train", p3m)[0]["alpha"]
+    save(p3m / "train/mask/p_a.png", GREY.astype(np.uint16) * 257)
+    assert np.array_equal(open_dataset("train", p3m)[0]["alpha"], expected) and verify(p3m, False) == []
+    (p3m / "train/mask/p_a.png").unlink()
+    for content in (GREY.astype(np.float32) / 255, GREY.astype(np.int32) * (2**31 // 256)):
+        save(p3m / "train/mask/p_a.tif", content)
+        assert np.abs(open_dataset("train", p3m)[0]["alpha"] - expected).max() < 0.005 and verify(p3m, False) == []
+
+
+def test_verify_notices_a_matte_upside_down(p3m):
+    shutil.rmtree(p3m / "train/facemask")
+    save(p3m / "train/mask/p_a.png", 255 - GREY)
+    assert [problem.path.name for problem in verify(p3m, False) if "looks inverted" in problem.message] == ["p_a.png"]
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_files_turned_by_exif_differently(p3m, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = p3m / "train/blurred_image/p_a.jpg"
+    picture = Image.open(path).convert("RGB")
+    picture.save(path, exif=exif)
+    words = "has EXIF orientation 1, but 3 in" if orientation == 3 else r"is 40x48 px .* is 48x40 \(turned by EXIF 6\)"
+    with pytest.raises(ValueError, match=words):
+        open_dataset("train", p3m)[0]
+    assert ("train/mask/p_a.png", "mismatched" if orientation == 3 else "mis-sized") in problems(p3m)
+    shutil.rmtree(p3m / "train/original_image")
+    for folder in ("mask", "facemask", "fg", "bg"):  # all of them turned alike belong together again
+        file = p3m / f"train/{folder}/p_a.png"
+        Image.open(file).copy().save(file, exif=exif)
+    assert open_dataset("train", p3m)[0] and verify(p3m, False) == []
+
+
+def test_verify_does_not_mind_what_follows_the_end_of_a_jpeg(p3m):
+    path, rng = p3m / "train/blurred_image/p_a.jpg", np.random.default_rng(0)
+    whole = path.read_bytes()
+    film = b"\0\0\0\x18ftypmp42" + bytes(20_000)
+    for tail in (bytes(10_000), rng.bytes(100_000), film, whole, b"\xff\xff\xd8"):
+        path.write_bytes(whole + tail)
+        assert verify(p3m, False) == []
+    picture = Image.open(path).convert("RGB")
+    picture.save(path, "MPO", save_all=True, append_images=[picture.resize((16, 16))])
+    assert verify(p3m, False) == []
+    for end in (len(whole) - 2, len(whole) * 2 // 3, 3):
+        path.write_bytes(whole[:end])
+        assert problems(p3m) == {("train/blurred_image/p_a.jpg", "damaged")}
+
+
+def test_files_of_macos_and_folders_that_look_like_files_do_no_harm(p3m, celeba):
+    for path in (p3m / "train/mask/._p_a.png", p3m / "train/blurred_image/._p_a.jpg", p3m / "train/.DS_Store"):
+        path.write_bytes(b"\0\5\26\7 Mac OS X")
+    (celeba / "CelebAMask-HQ-mask-anno/0/._00000_skin.png").write_bytes(b"\0\5\26\7 Mac OS X")
+    (p3m / "train/blurred_image/p_z.jpg").mkdir()
+    assert verify(p3m, False) == verify(celeba, False) == [] and open_dataset("train", p3m).names == ["p_a", "p_b", "p_c"]
+
+
+def test_one_file_that_no_decoder_foresaw_is_a_problem_of_its_own(p3m, monkeypatch):
+    from p3mlib.data import verify as module
+
+    real = io.open_picture
+
+    def read(path):
+        if path.name == "p_b.jpg":
+            raise OverflowError("odd")
+        return real(path)
+
+    monkeypatch.setattr(module.io, "open_picture", read)
+    found = verify(p3m, False)
+    assert {(problem.path.name, problem.kind, problem.message) for problem in found} == {
+        ("p_b.jpg", "damaged", "OverflowError: odd")
+    }

@@ -1,13 +1,14 @@
 """Foreground and background layers for the released folder layout, which has none."""
 
 import shutil
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
 
 from p3mlib import io
 from p3mlib.__main__ import main
-from p3mlib.data import datasets
+from p3mlib.data import datasets, foreground
 from p3mlib.data.datasets import LAYOUTS
 
 
@@ -49,6 +50,23 @@ def test_an_interrupted_call_goes_on_and_a_damaged_image_is_named(released, caps
     assert names[5] in error and "(8, 8)" in error
     assert len(list((train / "fg").iterdir())) == len(list((train / "bg").iterdir())) == 15
     assert first[0].stat().st_mtime_ns == before, "what was there is kept"
+
+
+def test_whatever_goes_wrong_with_one_image_the_others_are_done(released, monkeypatch):
+    def submit(pool, function, image, alpha, targets):
+        task = Future()
+        try:
+            task.set_result(function(image, alpha, targets) if image.stem != bad else 1 // 0)
+        except Exception as error:
+            task.set_exception(error)
+        return task
+
+    portraits = datasets.open_dataset("train", released, "B")
+    bad = portraits.names[1]
+    monkeypatch.setattr(foreground.ProcessPoolExecutor, "submit", submit)
+    failed = foreground.write_layers(released, jobs=1, limit=3, progress=False)
+    assert list(failed) == [bad] and "ZeroDivisionError" in failed[bad] and bad in failed[bad]
+    assert len(list((released / LAYOUTS["train"].folder / "fg").iterdir())) == 2
 
 
 def test_a_folder_without_training_images(tmp_path, capsys):

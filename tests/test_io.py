@@ -106,3 +106,36 @@ def test_what_cannot_be_written(tmp_path, name, array, message):
     with pytest.raises(ValueError, match=message):
         io.write_image(tmp_path / name, array)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_as_long_as_the_file_system_allows_can_be_written(tmp_path):
+    for name in ("m" * 251 + ".png", "あ" * 83 + ".png"):
+        io.write_image(tmp_path / name, np.ones((3, 3)))
+        assert io.read_matte(tmp_path / name).all()
+    io.write_text(tmp_path / ("a." + "b" * 200), "text")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_note_is_the_only_metadata(tmp_path):
+    io.write_image(tmp_path / "a.png", np.ones((3, 3)), note="of these weights")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.info == {"Software": "of these weights"}
+    with pytest.raises(ValueError, match="only a PNG takes a note"):
+        io.write_image(tmp_path / "a.jpg", np.ones((3, 3)), note="x")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(28, "No space left"), "a.jpg: No space left (free some space and run this again; what is finished is kept)"),
+        (MemoryError(), "a.jpg: not enough memory for it; reduce it, or use a machine with more"),
+        (RuntimeError("can't allocate memory: 9"), "a.jpg: not enough memory for it; reduce it, or use a machine with more"),
+        (io.DamagedFile("a.jpg: damaged"), "a.jpg: damaged"),
+        (KeyError("x"), "a.jpg: KeyError: 'x'"),
+        (ValueError(""), "a.jpg: ValueError: "),
+        (ValueError("two\nlines"), "a.jpg: two lines"),
+        (ValueError("b\udcfc"), "a.jpg: b\\udcfc"),
+    ],
+)  # fmt: skip
+def test_the_reason_of_one_item_is_one_printable_line(error, text):
+    assert io.reason(error, "a.jpg") == text.strip()

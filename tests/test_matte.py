@@ -38,6 +38,32 @@ def test_regions_are_disjoint_and_complete_in_both_codings():
         assert areas["unknown"].tolist() == [[False, True], [False, True]]
 
 
+def test_class_numbers_are_a_trimap_where_a_two_says_so():
+    labels = np.array([[0, 1], [2, 1]])
+    for trimap in (labels, labels.astype(np.uint8), labels.astype(np.float32)):
+        areas = regions(trimap)
+        assert areas["fg"].tolist() == [[False, False], [True, False]] and areas["unknown"].tolist() == [
+            [False, True],
+            [False, True],
+        ]
+
+
+@pytest.mark.parametrize(
+    ("trimap", "found"),
+    [
+        (np.array([[0, 1]]), r"has 1 \(to 1\)"),
+        (np.array([[0, 100, 200, 255]]), r"has 100, 200 \(to 255\)"),
+        (np.array([[0, 0.3, 1]]), r"has 0.3 \(to 1\)"),
+        (np.array([[-1.0, 0, 1]]), r"has -1 \(to 1\)"),
+        (np.array([[0, np.nan, 1]]), "has nan"),
+        (np.array([[0, 254, 3, 128]]), "has 3, 254"),
+    ],
+)
+def test_other_codes_are_refused(trimap, found):
+    with pytest.raises(ValueError, match=found):
+        regions(trimap)
+
+
 def test_kernel_must_be_positive():
     with pytest.raises(ValueError, match="at least 1 pixel, got 0"):
         make_trimap(np.zeros((4, 4)), 0)

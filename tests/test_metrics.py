@@ -198,6 +198,31 @@ def test_messages(pred, message):
         matting_errors(pred, np.zeros((4, 4)))
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_rounding_beyond_the_ends_is_cut_off(kind):
+    rng = np.random.default_rng(0)
+    alpha = (np.arange(400).reshape(20, 20) % 5 / 4).astype(kind)
+    pred = rng.random((20, 20)).astype(kind)
+    pred[alpha == 1], pred[alpha == 0] = 1, 0
+    off = np.where(pred == 1, kind(1 + 9e-5), np.where(pred == 0, kind(-9e-5), pred)).astype(kind)
+    assert matting_errors(off, alpha, make_trimap(alpha, 1)) == matting_errors(pred, alpha, make_trimap(alpha, 1))
+    assert pred.max() == 1 < off.max(), "what was given stays as it was"
+    for wrong in (1.001, -0.001):
+        with pytest.raises(ValueError, match=r"pred spans .*, expected \[0, 1\]$"):
+            matting_errors(np.where(pred == 1, kind(wrong), pred), alpha)
+
+
+def test_trimaps_of_another_code_are_not_scored():
+    rng = np.random.default_rng(0)
+    alpha = np.clip(np.linspace(-1, 2, 40)[None].repeat(30, 0), 0, 1)
+    pred = np.clip(alpha + rng.normal(0, 0.1, alpha.shape), 0, 1)
+    labels = np.where(alpha <= 0, 0, np.where(alpha >= 1, 2, 1))
+    assert matting_errors(pred, alpha, labels) == matting_errors(pred, alpha, np.array([0, 128, 255])[labels])
+    for wrong in (np.minimum(labels, 1), labels * 100):
+        with pytest.raises(ValueError, match="a trimap has the values 0, 0.5, 1"):
+            matting_errors(pred, alpha, wrong)
+
+
 def test_region_and_trimap_messages():
     square = np.zeros((4, 4))
     with pytest.raises(ValueError, match=r"region must be bool \(4, 4\), got float64 \(4, 4\)"):

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from p3mlib import anonymize, io
+from p3mlib.data.reading import READERS, faults
 
 RENDER = "python -m p3mlib synth DIR"
 SOURCES = {
@@ -49,10 +50,6 @@ PARTS = (
     "skin", "l_brow", "r_brow", "l_eye", "r_eye", "eye_g", "l_ear", "r_ear", "ear_r", "nose", "mouth", "u_lip", "l_lip",
     "neck", "neck_l", "cloth", "hair", "hat",
 )  # fmt: skip
-_READERS = {
-    "image": io.read_image, "fg": io.read_image, "bg": io.read_image,
-    "alpha": io.read_matte, "trimap": io.read_trimap, "facemask": io.read_mask,
-}  # fmt: skip
 
 
 class MissingData(FileNotFoundError):
@@ -64,7 +61,9 @@ def stems(folder):
     folder = Path(folder)
     if not folder.is_dir():
         return {}
-    files = [path for path in folder.iterdir() if path.suffix.lower() in io.IMAGE_SUFFIXES and path.name[0] != "."]
+    with os.scandir(folder) as entries:
+        files = [folder / entry.name for entry in entries if entry.name[0] != "." and entry.is_file()]
+    files = [path for path in files if path.suffix.lower() in io.IMAGE_SUFFIXES]
     return dict(sorted((path.stem, path) for path in sorted(files, reverse=True)))  # of two suffixes the first counts
 
 
@@ -167,19 +166,14 @@ class Portraits(Sequence):
 
         Raises:
             IndexError: out of range. io.DamagedFile: a file cannot be decoded.
-            ValueError: sizes differ; both files are named.
+            io.WrongCoding: the values of a matte, trimap or mask do not mean what they should. ValueError: see `faults`.
         """
         if isinstance(index, slice):
             return self._select(self.names[index])
         files = self.paths(index)
-        sample = {part: _READERS[part](path) for part, path in files.items()}
-        shape = sample["image"].shape[:2]
-        for part, array in sample.items():
-            if array.shape[:2] != shape:
-                raise ValueError(
-                    f"{files[part]} is {array.shape[1]}x{array.shape[0]} px (width x height) but its image "
-                    f"{files['image']} is {shape[1]}x{shape[0]}; fetch both again, `python -m p3mlib verify` finds all"
-                )
+        sample = {part: READERS[part](path) for part, path in files.items()}
+        for part, _, why in faults(sample, files):
+            raise ValueError(f"{files[part]} {why}; fetch both again, `python -m p3mlib verify` finds all")
         if self.domain == "N" and "fg" in sample and "facemask" in sample:
             sample["fg"] = np.where(sample["facemask"][..., None], sample["image"], sample["fg"])
         if self.domain in OBFUSCATED:
@@ -315,7 +309,7 @@ class Faces(Sequence):
         files = self.paths(index)
         image = io.read_image(files.pop("image"))
         size = image.shape[1::-1]
-        masks = {part: io.read_mask(path).astype(np.uint8) for part, path in files.items()}
+        masks = {part: io.read_mask(path, released=True).astype(np.uint8) for part, path in files.items()}
         parts = {part: cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST) > 0 for part, mask in masks.items()}
         return {
             "name": self.names[index],

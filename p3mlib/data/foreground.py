@@ -21,7 +21,7 @@ def write_layers(root, jobs=None, limit=None, progress=True):
     Args:
         root:  P3M-10k folder. jobs: processes; None means one per CPU. limit: only the first so many images.
     Returns:
-        dict name -> reason of images that could not be read; all others have both layers.
+        dict name -> reason of images that could not be done; all others have both layers.
     Raises:
         datasets.MissingData: no training images or mattes.
     Source:
@@ -44,8 +44,8 @@ def write_layers(root, jobs=None, limit=None, progress=True):
             for task in as_completed(tasks):
                 try:
                     task.result()
-                except io.DamagedFile as error:
-                    failed[tasks[task][0].stem] = str(error)
+                except Exception as error:  # of this one image, whatever it is: the others go on
+                    failed[tasks[task][0].stem] = io.reason(error, tasks[task][0])
                 bar.update()
         finally:
             pool.shutdown(cancel_futures=True)

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from p3mlib import io
 from p3mlib.data import datasets
+from p3mlib.data.reading import READERS, faults
 
 KINDS = ("damaged", "missing", "mis-sized", "mismatched")
 
@@ -28,10 +29,12 @@ class Problem(NamedTuple):
 def verify(root, progress=None):
     """Check every file of a data folder.
 
-    Kinds: "damaged" (cannot be decoded to its last byte), "missing" (an image without its mask, or without another
-    file that its neighbours have), "mis-sized" (not the size of its image), "mismatched" (a mask without an image; an
-    image that is not RGB; a matte that is empty; a trimap with other values than 0, 128, 255, without unknown pixels,
-    or contradicting the matte; a face mask on the background; two files for one name).
+    Files are read as training reads them (`reading`), so that what is refused there is found here. Kinds: "damaged" (cannot be
+    decoded to its last byte; data after the end of a JPEG do no harm), "missing" (an image without its mask, or without another
+    file that its neighbours have), "mis-sized" (not the size of its image), "mismatched" (a mask without an image; an image that
+    is not RGB; a mask, matte or trimap in colours, with an alpha channel, or coded 0/1 instead of 0/255; a matte that is empty,
+    full or inverted; a trimap with other values than 0, 128, 255, without unknown pixels, or contradicting the matte; a face mask
+    on the background; files turned by EXIF differently; two files for one name).
 
     A trimap contradicts its matte where a known pixel is off by more than 0.5, i.e. the matte puts it on the other
     side, and such pixels fill a 3x3 square: a seam of one or two pixels is what resizing or registration leaves.
@@ -49,7 +52,7 @@ def verify(root, progress=None):
         for checks in _face_checks(folder) if kind == "CelebAMask-HQ" else _portrait_checks(folder, kind):
             (problems if isinstance(checks, Problem) else tasks).append(checks)
     with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda task: task[0](*task[1:]), tasks)
+        found = pool.map(lambda task: list(task[0](*task[1:])), tasks)
         bar = tqdm(found, total=len(tasks), desc="verify", unit="image", disable=None if progress is None else not progress)
         try:
             for more in bar:
@@ -61,14 +64,14 @@ def verify(root, progress=None):
 
 def _layouts(root):
     """List of (data set, folder) recognised at root, or else one level below."""
-    below = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    below = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".") if root.is_dir() else []
     for folders in ([root], below):
         found = [(kind, folder) for folder in folders for kind in _kinds(folder)]
         if found:
             return found
     layouts = "train/mask or validation/*/mask (P3M-10k), image and alpha (RealWorldPortrait-636)"
     layouts += f", {datasets.FACE_IMAGES} and {datasets.FACE_PARTS} (CelebAMask-HQ)"
-    why = "nothing here looks like a data set" if root.is_dir() else "there is no such folder"
+    why = "nothing here looks like a data set" if root.is_dir() else "a file" if root.exists() else "there is no such folder"
     sources = ". ".join(datasets.SOURCES.values())
     raise datasets.MissingData(f"{root}: {why}; looked for {layouts}. {sources}. Or render a synthetic one: {datasets.RENDER}")
 
@@ -111,64 +114,92 @@ def _duplicates(folder):
     """A stem with two suffixes: which of them is read would be an accident."""
     suffixes = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix.lower() in io.IMAGE_SUFFIXES and not path.name.startswith("."):
+        if path.suffix.lower() in io.IMAGE_SUFFIXES and path.name[0] != "." and path.is_file():
             suffixes.setdefault(path.stem, []).append(path)
     for paths in suffixes.values():
         if len(paths) > 1:
             yield Problem(paths[0], "mismatched", f"one name, several files: {', '.join(path.name for path in paths)}")
 
 
-def _decode(path):
-    """(array uint8 as stored, mode) of a file that decodes completely, else a Problem."""
+def _decode(part, path):
+    """What is read of a file: an array, of an image the PIL picture, else a Problem."""
     try:
         data = path.read_bytes()
-        if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:
+        if data[:2] == b"\xff\xd8" and not _jpeg_ends(data):
             return Problem(path, "damaged", "the JPEG ends before its end marker; fetch it again")
-        picture = io.open_picture(path)
         if data[:8] == b"\x89PNG\r\n\x1a\n":
-            with Image.open(path) as again:
-                again.verify()  # check sums of all chunks
-    except (OSError, SyntaxError, ValueError) as error:
-        return Problem(path, "damaged", str(error))
-    return np.asarray(picture), picture.mode
+            with Image.open(path) as picture:
+                picture.verify()  # check sums of all chunks
+        return io.open_picture(path) if READERS[part] is io.read_image else READERS[part](path)
+    except io.WrongCoding as error:
+        return Problem(path, "mismatched", str(error).removeprefix(f"{path}: "))
+    except Exception as error:  # of this one file, whatever it is
+        return Problem(path, "damaged", io.reason(error).removeprefix(f"{path}: "))
+
+
+def _jpeg_ends(data):
+    """True where a JPEG has its end marker, whatever follows: phones append a film, a second picture, a depth map."""
+    at = 2
+    while 0 <= at < len(data) - 1:
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker == 0xD9:
+            return marker == 0xD9 and data[at] == 0xFF
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker == 0x00 or 0xD0 <= marker <= 0xD7 or marker == 0x01:  # inside compressed data
+            at = data.find(b"\xff", at + 2)
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            at = data.find(b"\xff", at) if marker == 0xDA else at
+    return False
 
 
 def _portrait(files):
-    decoded = {part: _decode(path) for part, path in files.items()}
-    problems = [result for result in decoded.values() if isinstance(result, Problem)]
+    """Problems of one portrait; `files` has "image B", "image N", or one of them, in place of "image"."""
+    decoded = {part: _decode(part.split()[0], path) for part, path in files.items()}
+    yield from (result for result in decoded.values() if isinstance(result, Problem))
     decoded = {part: result for part, result in decoded.items() if not isinstance(result, Problem)}
+    for part, result in decoded.items():
+        if isinstance(result, Image.Image):
+            yield from _colours(files[part], result)
+            decoded[part] = np.asarray(result)
     images = [part for part in decoded if part.startswith("image")]
-    for part in (*images, "fg", "bg"):
-        if part in decoded and decoded[part][1] != "RGB":
-            problems.append(Problem(files[part], "mismatched", f"expected an RGB image, this one is {decoded[part][1]}"))
-    shapes = {part: array.shape[:2] for part, (array, _) in decoded.items()}
-    wrong = [part for part in shapes if images and shapes[part] != shapes[images[0]]]
-    for part in wrong:
-        size, other = ("{1}x{0}".format(*shapes[which]) for which in (part, images[0]))
-        problems.append(Problem(files[part], "mis-sized", f"{size} px, its image {files[images[0]].name} is {other}"))
-    if images and "alpha" in decoded and "alpha" not in wrong:
-        alpha = io.read_matte(files["alpha"])
-        if alpha.max() == 0:
-            problems.append(Problem(files["alpha"], "mismatched", "the matte is empty (zero everywhere)"))
-        if "trimap" in decoded and "trimap" not in wrong:
-            problems += _trimap(files["trimap"], alpha)
-        if "facemask" in decoded and "facemask" not in wrong:
-            face = io.read_mask(files["facemask"])
-            if face.any() and alpha[face].mean() < 0.5:
-                problems.append(Problem(files["facemask"], "mismatched", "the face mask lies on the background of the matte"))
-    return problems
-
-
-def _trimap(path, alpha):
-    trimap = np.rint(io.read_matte(path) * 255).astype(np.uint8)
-    values = np.unique(trimap)
-    if not np.isin(values, (0, 128, 255)).all():
-        strange = ", ".join(str(v) for v in values[~np.isin(values, (0, 128, 255))][:5])
-        yield Problem(path, "mismatched", f"a trimap has 0, 128 and 255 only, this one also {strange}")
+    if not images:
         return
-    if not (trimap == 128).any():
+    sample = {"image": decoded.pop(images[0]), **decoded}
+    found = list(faults(sample, {**files, "image": files[images[0]]}))
+    yield from (Problem(files[part], kind, why) for part, kind, why in found)
+    wrong, alpha = {part for part, kind, _ in found if kind == "mis-sized"}, sample.get("alpha")
+    if alpha is None or "alpha" in wrong:
+        return
+    if _upside_down(alpha):
+        yield Problem(
+            files["alpha"], "mismatched", "the matte looks inverted: what is above the person is opaque, the middle is not"
+        )
+    if "trimap" in sample and "trimap" not in wrong:
+        yield from _trimap(files["trimap"], sample["trimap"], alpha)
+    if "facemask" in sample and "facemask" not in wrong:
+        face = sample["facemask"]
+        if face.any() and alpha[face].mean() < 0.5:
+            yield Problem(files["facemask"], "mismatched", "the face mask lies on the background of the matte")
+
+
+def _colours(path, picture):
+    if picture.mode != "RGB":
+        yield Problem(path, "mismatched", f"expected an RGB image, this one is {picture.mode}")
+
+
+def _upside_down(alpha):
+    """True for a matte that is opaque all along its upper edge and transparent in its middle third: no portrait is."""
+    height, width = alpha.shape
+    middle = alpha[height // 3 : -(-2 * height // 3), width // 3 : -(-2 * width // 3)]
+    return bool(alpha[: max(1, height // 50)].mean() > 0.9 and middle.size and middle.mean() < 0.1)
+
+
+def _trimap(path, trimap, alpha):
+    if not (trimap == 0.5).any():
         yield Problem(path, "mismatched", "the trimap has no unknown pixel (128)")
-    for value, name, off in ((255, "foreground", 1 - alpha), (0, "background", alpha)):
+    for value, name, off in ((1, "foreground", 1 - alpha), (0, "background", alpha)):
         wrong = (trimap == value) & (off > 0.5)
         if cv2.erode(wrong.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).any():
             message = f"the trimap contradicts the matte: {wrong.sum()} pixels are known {name} but the matte says otherwise"
@@ -180,7 +211,7 @@ def _face_checks(root):
     if not images:
         yield Problem(root / datasets.FACE_IMAGES, "missing", "no images")
     parts = {}
-    for path in sorted(folder.glob("*/*.png")):
+    for path in sorted(path for path in folder.glob("*/*.png") if path.name[0] != "."):
         number, _, part = path.stem.partition("_")
         name = str(int(number)) if re.fullmatch(r"\d{5,}", number) else None
         if name is None or part not in datasets.PARTS or path != datasets.part_path(root, name, part):
@@ -200,19 +231,17 @@ def _face_checks(root):
 
 
 def _face(image, masks):
-    results = {path: _decode(path) for path in (image, *masks)}
-    problems = [result for result in results.values() if isinstance(result, Problem)]
-    good = {path: result for path, result in results.items() if not isinstance(result, Problem)}
-    if image not in good:
-        return problems
-    array, mode = good.pop(image)
-    height, width = array.shape[:2]
-    if mode != "RGB":
-        problems.append(Problem(image, "mismatched", f"expected an RGB image, this one is {mode}"))
-    for path, (array, _) in good.items():
-        rows, columns = array.shape[:2]
+    """Problems of one face; its masks may be smaller than the image, in the same proportions."""
+    results = {path: _decode("image" if path == image else "facemask", path) for path in (image, *masks)}
+    yield from (result for result in results.values() if isinstance(result, Problem))
+    if isinstance(results[image], Problem):
+        return
+    picture = results.pop(image)
+    yield from _colours(image, picture)
+    width, height = picture.size
+    for path, mask in results.items():
+        if isinstance(mask, Problem):
+            continue
+        rows, columns = mask.shape
         if abs(rows * width - columns * height) > max(width, height):  # one pixel of rounding
-            problems.append(
-                Problem(path, "mis-sized", f"{columns}x{rows} px has other proportions than its image, {width}x{height}")
-            )
-    return problems
+            yield Problem(path, "mis-sized", f"{columns}x{rows} px has other proportions than its image, {width}x{height}")

@@ -19,7 +19,10 @@ def run_all(experiments, sets, jobs=None, force=False, progress=True):
         jobs: processes; by default as many as fit the cores when the profile fixes its threads, else one.
     Returns:
         list of Run, in the order of `experiments`.
+    Raises:
+        datasets.MissingData: one of them lacks images, face masks or colours; before anything is trained.
     """
+    runs.check(experiments)
     bases = {base.run_id(""): base for e in experiments if (base := e.pretraining)}
     encoders = {encoder.run_id(""): encoder for base in bases.values() if (encoder := base.pretraining)}
     # Who waits for nobody goes first, so that nobody waits.

@@ -1,60 +1,148 @@
 """Alpha and cut-out of any photograph, with the weights of a run."""
 
+import hashlib
+import logging
+import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from accelerate import Accelerator
+from PIL import Image
 from pymatting import estimate_foreground_ml
 from tqdm.auto import tqdm
 
-from p3mlib.io import IMAGE_SUFFIXES, read_image, write_image
-from p3mlib.models import from_pretrained
+from p3mlib import io
+from p3mlib.models import fast, from_pretrained
 from p3mlib.models.inference import predict
 
-
-def find_images(inputs):
-    """Images among files and folders (searched one level deep), sorted within a folder.
-
-    Raises:
-        FileNotFoundError: an input does not exist. ValueError: nothing to do, or two inputs would write the same file.
-    """
-    found = []
-    for path in map(Path, inputs):
-        if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise FileNotFoundError(f"{path}: no such file or folder")
-    if not found:
-        raise ValueError(f"no image ({', '.join(IMAGE_SUFFIXES)}) in {', '.join(map(str, inputs))}")
-    first = {}
-    for path in found:
-        other = first.setdefault(path.stem, path)
-        if other is not path:
-            raise ValueError(f"{other} and {path} would write the same result; rename one or run them apart")
-    return found
+_SIDE = 512  # of the network's input, which the default ratio aims at
+_BYTES = 120  # of memory a pixel at the peak: the image, the colours of foreground and background, eight bits of all
 
 
-def predict_files(inputs, weights, output, strategy="resize", ratio=None, progress=True):
-    """Write `<name>_alpha.png` and `<name>_cutout.png` (RGBA, colours of the foreground
-    estimated by pymatting) for every image; a damaged file does not stop the others.
+class Photograph(NamedTuple):
+    """A photograph and the two files that are made of it."""
+
+    path: Path
+    alpha: Path
+    cutout: Path
+
+
+def gather(inputs, output):
+    """Photographs among files and folders, and where their results go: sub-folders are kept below `output`.
 
     Args:
-        inputs:  files and folders. weights: see `from_pretrained`. output: folder, made when missing.
-        ratio:   network's input side over the image's; None aims at 512 px on the longer side.
+        inputs: files and folders, see `io.list_photographs`; results of an earlier call beside their photographs are left out.
     Returns:
-        dict path -> reason of the files that could not be done; empty when all is well.
+        (list of Photograph, dict path -> why it is not done: not read, not there, or two would write one file).
+    Raises:
+        ValueError: not a single photograph, done or not.
     """
-    images, model = find_images(inputs), from_pretrained(weights)
-    failed = {}
-    for path in tqdm(images, desc="predict", unit="image", disable=not progress):
+    found, refused = {}, {}
+    for source in map(Path, inputs):
         try:
-            image = read_image(path)
-            alpha = predict(model, image, strategy, ratio or min(1.0, 512 / max(image.shape[:2])), smallest=model.smallest_side)
+            paths, left = io.list_photographs(source)
         except (ValueError, OSError) as error:
-            failed[path] = str(error)
+            refused[source] = _why(error, source)
             continue
-        write_image(Path(output) / f"{path.stem}_alpha.png", alpha)
-        colours = estimate_foreground_ml(image, alpha) if alpha.size > 1 else image  # pymatting wants two pixels
-        write_image(Path(output) / f"{path.stem}_cutout.png", np.dstack([colours, alpha]))
+        refused |= left
+        for path in paths:
+            if path == source and io.is_result(path):
+                continue
+            inner = path.relative_to(source).parent if source.is_dir() else Path()
+            places = [Path(output) / inner / f"{path.stem}{end}.png" for end in io.RESULTS]
+            found.setdefault(path.resolve(), Photograph(path, *places))
+    if not found and not refused:
+        raise ValueError(f"{', '.join(map(str, inputs))}: only results of an earlier call")
+    users = {}
+    for photograph in found.values():
+        for place in photograph[1:]:
+            users.setdefault(place.resolve(), []).append(photograph.path)
+    for place, paths in users.items():
+        if place in found:
+            refused |= {path: f"its result would overwrite the photograph {place}; choose another folder" for path in paths}
+        elif len(paths) > 1:
+            others = ", ".join(map(str, paths))
+            refused |= {path: f"{others} would write the same result; rename one or run them apart" for path in paths}
+    return [photograph for photograph in found.values() if photograph.path not in refused], refused
+
+
+def predict_files(inputs, weights, output, strategy="resize", ratio=None, progress=True, device=None, force=False):
+    """Write `<name>_alpha.png` and `<name>_cutout.png` (RGBA, foreground colours estimated by pymatting) for every photograph.
+
+    Photographs are read one after the other as a viewer shows them (`io.read_photograph`): results are in sRGB, whatever profile
+    a photograph has. Whatever goes wrong with one is its own matter. What is finished is not done again, unless the photograph,
+    the weights or the settings have changed: the PNG field `Software` holds a hash of these, and nothing else is in the files.
+
+    Args:
+        inputs:   files and folders, see `gather`. weights: see `from_pretrained`. output: folder, made when missing.
+        strategy: see `inference.predict`. ratio: network's input side over the image's; None aims at 512 px on the longer side.
+        device:   "cpu", "cuda:1", ...; None takes the accelerator that accelerate finds.
+        force:    do again what is finished.
+    Returns:
+        dict path -> reason of what could not be done; empty when all is well.
+    Raises:
+        ValueError: nothing to do, or no such device; and what `from_pretrained` raises.
+    """
+    photographs, failed = gather(inputs, output)
+    model, settings = _network(weights, device), (strategy, ratio)
+    settings += (_fingerprint(model),)
+    model = fast(model)
+    for photograph in tqdm(photographs, desc="predict", unit="image", disable=not progress):
+        try:
+            note = _note(photograph.path, settings)
+            if force or not all(_has(place, note) for place in photograph[1:]):
+                _one(photograph, model, strategy, ratio, note)
+        except Exception as error:  # of this one photograph, whatever it is: the others go on
+            failed[photograph.path] = _why(error, photograph.path)
     return failed
+
+
+def _network(weights, device):
+    """The network in eval mode on the device that is asked for."""
+    model = from_pretrained(weights).eval()
+    try:
+        return model.to(device or Accelerator().device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter
+        raise ValueError(f"device '{device}': {str(error).splitlines()[0]}") from error
+
+
+def _one(photograph, model, strategy, ratio, note):
+    path = photograph.path
+    height, width = io.image_size(path)
+    io.check_memory(path, height, width, _BYTES)
+    if path.suffix.lower() in (".tif", ".tiff", ".png", ".webp", ".avif") and (count := io.frames(path)) > 1:
+        logging.getLogger(__name__).warning("%s: holds %d pages or frames, of which the first is done", io.printable(path), count)
+    image = io.read_photograph(path)
+    alpha = predict(model, image, strategy, ratio or min(1.0, _SIDE / max(image.shape[:2])), smallest=model.smallest_side)
+    colours = estimate_foreground_ml(image, alpha) if alpha.size > 1 else image  # pymatting wants two pixels
+    io.write_image(photograph.cutout, np.dstack([colours, alpha]), note=note)
+    io.write_image(photograph.alpha, alpha, note=note)
+
+
+def _fingerprint(model):
+    """Short hex over all weights of a network."""
+    content = hashlib.sha256(type(model).__name__.encode())
+    for name, tensor in model.state_dict().items():
+        content.update(name.encode() + bytes(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy()))
+    return content.hexdigest()[:16]
+
+
+def _note(path, settings):
+    """What the results of a photograph say in their field `Software`: it changes with the file, the weights and the settings."""
+    state = os.stat(path)
+    key = hashlib.sha256(repr((state.st_size, state.st_mtime_ns, settings)).encode()).hexdigest()[:16]
+    return f"p3mlib predict {key}"
+
+
+def _has(path, note):
+    """True for a result that was written with this note."""
+    if not path.is_file():
+        return False
+    with Image.open(path) as picture:
+        return picture.info.get("Software") == note
+
+
+def _why(error, path):
+    return io.reason(error, path).removeprefix(f"{io.printable(path)}: ")

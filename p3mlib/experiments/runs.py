@@ -26,6 +26,7 @@ from filelock import FileLock
 
 from p3mlib import paths
 from p3mlib.data import datasets
+from p3mlib.experiments import needs
 from p3mlib.experiments.evaluate import evaluate, transition_only, with_regions
 from p3mlib.experiments.train import fit
 from p3mlib.io import read_matte, write_image, write_text
@@ -139,8 +140,10 @@ def data_identity(name, domain, profile):
 
 
 def _training_data(experiment):
-    """Identity of all images that a training reads."""
+    """Identity of all images that a training reads. Raises datasets.MissingData where real ones lack something that it needs."""
     row, profile = experiment.row, experiment.profile
+    if (real := paths.real_root("P3M-10k")) is not None:
+        needs.check(experiment, datasets.open_dataset("train", real, row.domain))
     faces = [data_identity("CelebA", "N", profile)] if row.copy_paste != "none" else []
     return "+".join([data_identity("train", row.domain, profile), *faces])
 
@@ -186,7 +189,7 @@ class Run:
     def gallery(self, name, domain):
         """The kept predictions of one test set: dict image name -> (H, W) alpha; empty if it was not scored."""
         folder = self.folder / "gallery" / f"{name}.{domain}"
-        return {path.stem: read_matte(path) for path in sorted(folder.glob("*.png"))}
+        return {path.stem: read_matte(path, checked=False) for path in sorted(folder.glob("*.png"))}
 
     def training_log(self):
         """DataFrame of train.csv: every loss term per epoch, those of the pretraining first."""
@@ -219,6 +222,12 @@ def provenance():
         "python": platform.python_version(),
         "device": device,
     }
+
+
+def check(experiments):
+    """Raise datasets.MissingData where one of these trainings lacks images, face masks or colours; nothing is trained."""
+    for experiment in experiments:
+        _training_data(experiment)
 
 
 def folder(experiment):

@@ -1,298 +1,238 @@
 """Anonymise folders of photographs: find faces, obfuscate them, and write files that carry nothing but pixels."""
 
-import errno
 import hashlib
-import io as streams
-import json
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
-from PIL import ImageCms
 from tqdm.auto import tqdm
 
 from p3mlib import io
-from p3mlib.anonymize import METHODS, REGIONS, face_width, obfuscate, private_area, transition_area
-from p3mlib.privacy import faces
+from p3mlib.anonymize import face_width
+from p3mlib.privacy import faces, gather, hand, records
 from p3mlib.privacy.metadata import leftovers
+from p3mlib.privacy.photograph import LeftOpen, Settings, hide
 
-WEAKEST = {"blur": 0.1, "mosaic": 1 / 8}  # of the face's size; at 0.05 and at 1/12 dlib still recognised the person
 MEGAPIXELS = 100
-REPORT, MASKS = "report.csv", "facemask"
-_SAVE_EVERY = 20  # images between two versions of the report
+REPORT, MASKS = records.NAME, gather.MASKS
+OPEN_ENDS = ("no face", "not done", "not used")  # states that need a person
+_VERSION = 2  # of what is done to a photograph; results of an earlier one are made anew
+_GONE = "; what an earlier call wrote of it is removed"
+_SAVE_EVERY = 20  # photographs between two versions of the report
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to anonymise; see `anonymize.anonymize` for method, strength, region and margin.
+class Job(NamedTuple):
+    """A photograph to do: its path, the source and target folders, Settings, its files made by hand, and the key of all that."""
 
-    strength: None takes the method's own. alpha: folder of mattes, whose transition area stays as it is (Fig. 3); without, the
-    whole area is obfuscated. landmarks: folder of `<name>.json` (faces of 68 [x, y] each; an empty list says that somebody looked
-    and there is none) or `<name>.png` (a mask drawn by hand) for faces that the detectors miss. keep_faceless: write images
-    without a face as well. force: allow strengths at which people are recognised.
-    """
+    path: Path
+    base: Path
+    target: Path
+    settings: Settings
+    marks: tuple
+    matte: Path | None
+    key: str
 
-    method: str = "blur"
-    strength: float | None = None
-    region: str = "hull"
-    margin: float = 0.0
-    alpha: Path | None = None
-    landmarks: Path | None = None
-    keep_faceless: bool = False
-    force: bool = False
+    @property
+    def name(self):
+        return self.path.relative_to(self.base).as_posix()
 
-    def checked(self):
-        """These settings with their strength. Raises ValueError: unknown method or region, folder missing, strength too weak."""
-        for value, known in ((self.method, METHODS), (self.region, REGIONS)):
-            if value not in known:
-                raise ValueError(f"'{value}' is none of {', '.join(known)}")
-        for folder in (self.alpha, self.landmarks):
-            if folder is not None and not Path(folder).is_dir():
-                raise FileNotFoundError(f"{folder}: no such folder")
-        strength = METHODS[self.method] if self.strength is None else self.strength
-        weakest = WEAKEST.get(self.method, 0)
-        if strength is not None and strength < weakest and not self.force:
-            raise ValueError(
-                f"strength {strength:g}: below {weakest:g} of the face's size a {self.method} leaves people recognisable; "
-                "use more, or --force"
-            )
-        return replace(self, strength=strength)
+    def row(self, status, **fields):
+        """Row of the report, with the settings."""
+        used = {key: getattr(self.settings, key) for key in ("method", "strength", "region", "margin")}
+        return {**records.row(self.name, status, **fields), **used, "key": self.key}
 
 
 def anonymize_folder(source, target, settings=None, jobs=None, progress=True):
-    """Anonymise every image below `source` into the same place below `target`, its face mask below `target/facemask`.
+    """Anonymise every photograph below `source` into the same place below `target`, its face mask below `target/facemask`.
 
-    Images are written from bare pixels, JPEG as JPEG and all others as PNG, in sRGB, and read again to see that no metadata is
-    in them. An image in which no face is found is not written (see `Settings.keep_faceless`): a person has to look. What is
-    finished and unchanged is not done again; a failure stops one image, not the others.
+    Photographs are written from bare pixels as a viewer shows them (`io.read_photograph`), JPEG as JPEG and all others as PNG,
+    and read again to see that no metadata is in them. Where no face is found nothing is written (see `Settings.keep_faceless`):
+    a person has to look. What is finished and unchanged is not done again; a failure stops one photograph, not the others. A
+    photograph that is not done has no file in the target, of an earlier call neither; a file there that is not ours stays.
 
     Args:
-        source:   folder, searched in depth, or one image. target: folder, outside of source.
+        source:   folder, searched in depth, or one photograph. target: folder, outside of source.
         settings: Settings. jobs: processes, None means one per CPU.
     Returns:
-        DataFrame, also in `target/report.csv`: image, status (done, no face, not done, skipped), faces, detectors, identity
-        (smallest distance to the original, dlib), area, message and the settings.
+        DataFrame of str, a row each: image, status (done; no face; not done; not used, for files of `alpha` and `landmarks`),
+        faces, sizes (pixels from cheek to cheek), detectors, identity (smallest distance to the original, dlib), area, seen_from
+        (pixels from which faces are looked for, upright and turned), message and the settings. `target/report.csv` has the rows
+        of earlier calls too.
     Raises:
-        ValueError: settings, folders within each other, or two images that would write the same face mask.
+        ValueError: settings, folders within each other, nothing to do, a report in the target that is not ours.
         FileNotFoundError: no source. OSError: the target cannot be written.
     Source:
         Sec. 3.2 and Fig. 3; strengths, areas and detectors are ours.
     """
     settings = (settings or Settings()).checked()
     source, target = Path(source), Path(target)
-    images, rows = _gather(source, target)
+    base = source if source.is_dir() else source.parent
+    images, refused = gather.gather(source, target, settings)
+    marks, mattes, unused = gather.assign(images, base, settings)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        io.write_text(target / REPORT, _read_report(target).to_csv(index=False))
+        with records.alone(target):
+            known = {name: row for name, row in records.read(target).items() if row["status"] != "not used"}
+            records.write(target, known)
+            rows = [*unused, *_refuse(refused, known, base, target)]
+            todo, finished = _plan(images, known, (base, target, settings), marks, mattes)
+            return _carry_out(todo, [*rows, *finished], known, target, jobs, progress)
     except OSError as error:
         raise type(error)(error.errno, f"{target}: cannot be written ({error.strerror}); choose another folder") from None
-    base = source if source.is_dir() else source.parent
-    known = {row["image"]: row for row in _read_report(target).to_dict("records")}
-    todo = []
-    for path in images:
+
+
+def _refuse(refused, known, base, target):
+    """Rows of what is not read; what an earlier call wrote of it is taken away."""
+    rows = []
+    for path, reason in refused.items():
         name = path.relative_to(base).as_posix()
-        key, row = _key(path, base, settings), known.get(name, {})
-        if row.get("key") == key and row.get("status") == "done" and all(p.is_file() for p in _outputs(path, base, target)):
+        ours = known.get(io.printable(name), {}).get("key")
+        gone = _GONE * bool(ours and gather.remove(path, base, target))
+        rows.append(gather.not_done(name, f"{path}: {reason}{gone}"))
+    return rows
+
+
+def _plan(images, known, where, marks, mattes):
+    """(jobs, rows of what is finished or cannot be done). What an earlier call left of the others is taken away."""
+    todo, rows = [], []
+    for path in images:
+        files = marks.files.get(path, ()), next(iter(mattes.files.get(path, ())), None)
+        job = Job(path, *where, *files, _key(path, files, where[-1]))
+        row, written = known.get(io.printable(job.name), {}), gather.outputs(path, *where[:2])
+        wrong = marks.wrong.get(path) or mattes.wrong.get(path)
+        strange = [] if row.get("key") else [file for file in written if file.exists()]
+        if strange:
+            text = f"{strange[0]}: is there already and was not written here; it would be overwritten, so move it away"
+            rows.append(gather.not_done(job.name, f"{path}: not done. {text}"))
+        elif not wrong and row.get("key") == job.key and row.get("status") == "done" and all(file.is_file() for file in written):
             rows.append(row)
         else:
-            todo.append((path, base, target, settings, key))
+            gone = _GONE * gather.remove(path, *where[:2])
+            if wrong:
+                rows.append(job.row("not done", message=io.printable(wrong + gone)))
+            else:
+                todo.append((job, gone))
+    return todo, rows
+
+
+def _key(path, files, settings):
+    """Changes when the source, its files made by hand or the settings do."""
+    marks = [_VERSION, sorted(asdict(settings).items())]
+    for file in filter(None, (path, *files[0], files[1])):
+        with suppress(OSError):  # whoever reads it says what is wrong
+            marks.append((str(file), file.stat().st_size, file.stat().st_mtime_ns))
+    return hashlib.sha256(repr(marks).encode()).hexdigest()[:12]
+
+
+def _carry_out(todo, rows, known, target, jobs, progress):
+    """Do the jobs; returns the rows of this call and keeps the report up to date, so that every file in the target is in it."""
+    gone = {job.name: text for job, text in todo}
+    pending = [job.row("not done", message=io.printable(f"{job.path}: interrupted; run this again")) for job, _ in todo]
+    every = {**known, **{row["image"]: row for row in [*rows, *pending]}}
+    records.write(target, every)
+    results = tqdm(
+        _results([job for job, _ in todo], jobs), total=len(todo), desc="anonymize", unit="image", disable=not progress
+    )
     try:
-        for done in tqdm(_results(todo, jobs), total=len(todo), desc="anonymize", unit="image", disable=not progress):
-            rows.append(done)
-            if len(rows) % _SAVE_EVERY == 0:
-                _write_report(target, rows)
+        for count, (name, row) in enumerate(results, 1):
+            row["message"] += gone[name] if row["status"] in OPEN_ENDS else ""
+            rows.append(row)
+            every[row["image"]] = row
+            if count % _SAVE_EVERY == 0:
+                records.write(target, every)
     finally:
-        report = _write_report(target, rows)
-    return report
-
-
-def _gather(source, target):
-    """(images, rows of what is left out). Raises as `anonymize_folder`."""
-    if not source.exists():
-        raise FileNotFoundError(f"{source}: no such file or folder")
-    inside, outside = source.resolve(), target.resolve()
-    if source.is_file():
-        if source.parent.resolve() == outside:
-            raise ValueError(f"{target}: is the photograph's own folder, where it would be overwritten; choose another")
-        return [source], []
-    if inside == outside or inside in outside.parents or outside in inside.parents:
-        raise ValueError(f"{source} and {target}: neither may lie within the other; choose a target elsewhere")
-    images, rows, masks = [], [], {}
-    for path in sorted(p for p in source.rglob("*") if p.is_symlink() or p.is_file()):
-        name = path.relative_to(source).as_posix()
-        if path.is_symlink():
-            rows.append(_row(name, "not done", message=f"{path}: a symbolic link, which may lead anywhere; put the file here"))
-        elif path.suffix.lower() not in io.IMAGE_SUFFIXES:
-            rows.append(_row(name, "skipped", message=f"{path}: not an image ({', '.join(io.IMAGE_SUFFIXES)}); left out"))
-        else:
-            other = masks.setdefault(path.relative_to(source).with_suffix(""), path)
-            if other is not path:
-                raise ValueError(f"{other} and {path} would write the same face mask; rename one of them")
-            images.append(path)
-    if any(name.parts[0] == MASKS for name in masks):
-        raise ValueError(f"{source / MASKS}: face masks are written into a folder of that name; rename it")
-    return images, rows
-
-
-def _row(name, status, **fields):
-    return {"image": name, "status": status, "faces": "", "detectors": "", "identity": "", "area": "", "message": "", **fields}
-
-
-def _read_report(target):
-    path = target / REPORT
-    return pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else pd.DataFrame(columns=list(_row("", "")))
-
-
-def _write_report(target, rows):
-    frame = pd.DataFrame(rows, columns=None if rows else list(_row("", "")), dtype=object).fillna("").astype(str)
-    frame = frame.sort_values("image", ignore_index=True)
-    io.write_text(target / REPORT, frame.to_csv(index=False))
-    return frame
-
-
-def _outputs(path, base, target):
-    """Image and face mask that belong to a source."""
-    inner = path.relative_to(base)
-    suffix = path.suffix if path.suffix.lower() in (".jpg", ".jpeg") else ".png"
-    return (target / inner).with_suffix(suffix), (target / MASKS / inner).with_suffix(".png")
-
-
-def _beside(folder, path, base, suffixes):
-    """The file in `folder` that belongs to a source, at the same place or flat, or None."""
-    inner = path.relative_to(base)
-    places = (folder / inner.parent, folder) if folder else ()
-    return next((p / f"{path.stem}{s}" for p in map(Path, places) for s in suffixes if (p / f"{path.stem}{s}").is_file()), None)
-
-
-def _inputs(path, base, settings):
-    manual = _beside(settings.landmarks, path, base, (".json", ".png"))
-    return manual, _beside(settings.alpha, path, base, (".png", *io.IMAGE_SUFFIXES))
-
-
-def _key(path, base, settings):
-    """Changes when the source, its manual files or the settings do."""
-    files = [p for p in (path, *_inputs(path, base, settings)) if p]
-    marks = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    return hashlib.sha256(repr((marks, sorted(asdict(settings).items()))).encode()).hexdigest()[:12]
+        records.write(target, every)
+    return records.as_frame(rows)
 
 
 def _results(todo, jobs):
+    """Yield (name, row) of every job, whatever happens to it or to the process that does it."""
     jobs = min(jobs or os.cpu_count() or 1, len(todo))
     if jobs <= 1:
         yield from map(_safely, todo)
         return
+    left = {job.name: job for job in todo}
+    yield from _pooled(left, jobs)
+    while left:  # a process died: one after the other, so that the first of those left is the one it died of
+        yield from _pooled(left, 1)
+        if left:
+            name = next(iter(left))
+            yield name, left.pop(name).row("not done", message=f"{io.printable(name)}: its process died; too little memory?")
+
+
+def _pooled(left, jobs):
+    """Yield what is finished and take it out of `left`; stops where a process dies."""
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        tasks = [pool.submit(_safely, job) for job in todo]
+        tasks = [pool.submit(_safely, job) for job in left.values()]
         try:
-            yield from (task.result() for task in as_completed(tasks))
+            for task in as_completed(tasks):
+                name, row = task.result()
+                left.pop(name)
+                yield name, row
+        except BrokenProcessPool:
+            return
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def _safely(job):
-    """Row of one image, whatever happens to it."""
-    path, base, _, settings, key = job
-    name = path.relative_to(base).as_posix()
-    used = {"method": settings.method, "strength": settings.strength, "region": settings.region, "margin": settings.margin}
+    """(name, row) of one photograph, whatever happens to it."""
     try:
-        return {**_row(name, "done"), **_one(*job[:4]), **used, "key": key}
-    except OSError as error:
-        full = " (free some space and run this again; what is finished is kept)" * (error.errno == errno.ENOSPC)
-        text = f"{error.filename or path}: {error.strerror}{full}" if error.strerror else str(error)
-        return {**_row(name, "not done", message=text), **used, "key": key}
-    except ValueError as error:
-        return {**_row(name, "not done", message=str(error)), **used, "key": key}
+        return job.name, job.row(**_one(job))
+    except Exception as error:  # the boundary of one photograph: the others go on
+        gather.remove(job.path, job.base, job.target)
+        return job.name, job.row("not done", message=io.reason(error, job.path))
 
 
-def _one(path, base, target, settings):
-    """Anonymise one image; returns fields of its row."""
+def _one(job):
+    """Anonymise one photograph; returns fields of its row."""
+    path, settings = job.path, job.settings
     height, width = io.image_size(path)
     if height * width > MEGAPIXELS * 1e6:
         raise ValueError(f"{path}: {height * width / 1e6:.0f} megapixels, at most {MEGAPIXELS} are read; reduce it first")
-    image = read_photo(path)
-    manual, matte = _inputs(path, base, settings)
-    found, mask = _manual(manual, image.shape[:2]) if manual else (faces.detect(image), None)
-    fields = {"faces": len(found) if mask is None else "", "detectors": " ".join(f.detector for f in found) or "-"}
-    if mask is not None:
-        fields["detectors"] = "mask by hand"
-    elif not found and manual is None and not settings.keep_faceless:
-        return {
-            **fields,
-            "status": "no face",
-            "message": f"{path}: no face found; look at it, and give --landmarks if there is one",
-        }
-    private = [private_area(face.landmarks, image.shape, settings.region, settings.margin) for face in found]
-    transition, fields["area"] = np.zeros(image.shape[:2], bool), "whole (no matte)"
-    if matte is not None:
-        alpha = io.read_matte(matte)
-        if alpha.shape != image.shape[:2]:
-            raise ValueError(f"{matte}: {alpha.shape[1]}x{alpha.shape[0]} px, but its image has {width}x{height}")
-        transition, fields["area"] = transition_area(alpha), "without the transition area"
-    result, facemask = image, np.zeros(image.shape[:2], bool) if mask is None else mask
-    for face, area in zip(found, private, strict=True):
-        facemask = facemask | (area & ~transition)
-        if (area & ~transition).any():
-            result = obfuscate(result, area & ~transition, settings.method, settings.strength, face_width(face.landmarks))
-    if mask is not None and mask.any():
-        result = obfuscate(image, mask, settings.method, settings.strength)
-    fields |= _identity(image, result, found, path, settings)
-    picture, masked = _outputs(path, base, target)
-    io.write_image(masked, facemask)
-    io.write_image(picture, result)
-    if left := [piece.name for file in (picture, masked) for piece in leftovers(file)]:
-        picture.unlink()
-        raise ValueError(f"{picture}: was written with {', '.join(left)} and taken away again; please report this")
-    if not found and mask is None and manual is None:
-        return {**fields, "status": "no face", "message": f"{path}: no face found, written as it is without metadata; look at it"}
-    return fields
-
-
-def _identity(image, result, found, path, settings):
-    """Smallest distance of a face to its original. Raises ValueError where it is still recognised."""
-    away = [faces.identity_distance(*(faces.embedding(picture, face) for picture in (image, result))) for face in found]
-    if not away:
-        return {}
-    if min(away) < faces.SAME_PERSON and not settings.force:
+    image = io.read_photograph(path)
+    found, turn = faces.detect(image, settings.smallest), io.orientation(path)
+    marked = hand.read(job.marks, image.shape[:2], turn, found)
+    alpha = None if job.matte is None else hand.read_matte(job.matte, image.shape[:2], turn)
+    if found and job.marks and not marked.faces and marked.mask is None:
         raise ValueError(
-            f"{path}: dlib still recognises a face (distance {min(away):.2f}, the same person below {faces.SAME_PERSON}); "
-            "use more strength or a margin, or --force"
+            f"{job.marks[0]}: says that there is no face, but detectors find {len(found)}: look, and take the file away"
         )
-    return {"identity": f"{min(away):.2f}"}
-
-
-def read_photo(path):
-    """Read a photograph in sRGB, whatever its colour profile; otherwise as `io.read_image`."""
-    picture = io.open_picture(path)
-    profile = picture.info.get("icc_profile")
-    if not profile or picture.mode not in ("RGB", "CMYK", "L"):
-        return io.read_image(path)
+    people = [*found, *(face for face in marked.faces if not faces.same_place(face, found))]
+    notes = [marked.note] if marked.note else []
+    notes += [f"{path}: holds {n} pictures, frames or pages; only the first is read"] if (n := io.frames(path)) > 1 else []
+    fields = {
+        "faces": "" if marked.mask is not None and not people else len(people),
+        "sizes": " ".join(f"{face_width(face.landmarks):.0f}" for face in people),
+        "detectors": " ".join([face.detector for face in people] + ["mask by hand"] * (marked.mask is not None)) or "-",
+        "seen_from": f"{settings.smallest:g}, turned {faces.turned_from(settings.smallest)}",
+    }
+    if not people and marked.mask is None and not job.marks:
+        notes.insert(0, f"{path}: no face found, {'written as it is' if settings.keep_faceless else 'not written'}; look at it")
+        fields |= {"status": "no face", "message": "; ".join(notes)}
+        if not settings.keep_faceless:
+            return fields
     try:
-        own, srgb = ImageCms.ImageCmsProfile(streams.BytesIO(profile)), ImageCms.createProfile("sRGB")
-        picture = ImageCms.profileToProfile(picture, own, srgb, outputMode="RGB")
-    except ImageCms.PyCMSError:  # a damaged profile, or one for other colours: what viewers do is ignore it
-        picture = picture.convert("RGB")
-    return np.asarray(picture, np.float32) / 255
+        hidden = hide(image, [*found, *marked.faces], settings, marked.mask, alpha)
+    except LeftOpen as error:
+        raise ValueError(f"{path}{f' with {job.matte}' if job.matte else ''}: {error}") from None
+    if hidden.grown:
+        notes.append(f"{path}: {hidden.grown} of {len(people)} faces were recognised until more around them was hidden")
+    _write(job, hidden)
+    identity = "" if hidden.identity is None else f"{hidden.identity:.2f}"
+    area = "whole (no matte)" if alpha is None else "without the transition area"
+    return {"status": "done", "message": io.printable("; ".join(notes)), "identity": identity, "area": area, **fields}
 
 
-def _manual(path, shape):
-    """(faces, None) from JSON, ([], mask) from PNG. Raises ValueError, naming file and face."""
-    if path.suffix == ".png":
-        mask = io.read_mask(path)
-        if mask.shape != shape:
-            raise ValueError(f"{path}: {mask.shape[1]}x{mask.shape[0]} px, but its image has {shape[1]}x{shape[0]}")
-        return [], mask
-    try:
-        listed = json.loads(path.read_text())
-        listed = listed["faces"] if isinstance(listed, dict) else listed
-        points = [np.asarray(face, np.float64) for face in listed]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: expected a list of faces with 68 [x, y] each ({error})") from error
-    for i, face in enumerate(points):
-        if face.shape != (68, 2) or not np.isfinite(face).all():
-            raise ValueError(f"{path}: face {i} has shape {face.shape}, expected 68 finite [x, y]")
-    boxes = [(*face[17:].min(0), *face[17:].max(0)) for face in points]
-    return [faces.Face(face, box, 1.0, "manual") for face, box in zip(points, boxes, strict=True)], None
+def _write(job, hidden):
+    """Write photograph and mask, and read them again. Raises ValueError where they carry anything but pixels."""
+    picture, masked = gather.outputs(job.path, job.base, job.target)
+    io.write_image(masked, hidden.mask)
+    io.write_image(picture, hidden.image)
+    if left := [piece.name for file in (picture, masked) for piece in leftovers(file)]:
+        raise ValueError(f"{picture}: was written with {', '.join(left)} and taken away again; please report this")

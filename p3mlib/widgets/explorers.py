@@ -9,7 +9,7 @@ import torch
 from p3mlib.anonymize import anonymize
 from p3mlib.copy_paste import Draw, copy_paste
 from p3mlib.drawing import plots
-from p3mlib.privacy.audit import detail, rim
+from p3mlib.privacy.exposure import detail, rim
 from p3mlib.privacy.faces import SAME_PERSON, embedding, identity_distance
 
 
