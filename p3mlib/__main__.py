@@ -22,6 +22,9 @@ app = typer.Typer(help=" ".join(__doc__.split()), context_settings={"help_option
 def main(argv=None):
     """Run one command; returns the exit status (see above). What is wrong is one sentence on stderr that names the command."""
     argv = sys.argv[1:] if argv is None else list(map(os.fspath, argv))
+    for stream in (sys.stdout, sys.stderr):  # names of files that are not UTF-8 are printed with backslashes
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     name = " ".join(["p3mlib", *[word for word in argv if not word.startswith("-")][:1]])
     program = "p3mlib" if Path(sys.argv[0]).stem == "p3mlib" else "python -m p3mlib"
     try:
@@ -127,10 +130,11 @@ def synth(
 def verify(folder: Folder):
     """name damaged, missing, mis-sized and mismatched files of a data set"""
     from p3mlib.data.verify import verify
+    from p3mlib.io import printable
 
     problems = verify(folder)
     for problem in problems:
-        print(f"{problem.kind:11} {problem.path}: {problem.message}")
+        print(f"{problem.kind:11} {printable(problem.path)}: {printable(problem.message)}")
     print(f"{folder}: {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}")
     return 1 if problems else 0
 
@@ -149,8 +153,12 @@ def layers(
 
 def _not_done(failed):
     """Print what could not be done, a dict name -> reason; returns the exit status."""
+    from p3mlib.io import printable
+
     for name, reason in failed.items():
-        print(f"not done: {name}: {reason}", file=sys.stderr)
+        print(f"not done: {printable(name)}: {reason}", file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} not done", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -265,11 +273,13 @@ def predict(
             help="network's input side over the image's, 0.01 to 4; default: 512 px on the longer side",
         ),
     ] = None,
+    device: Annotated[str | None, Option(help="cpu, cuda:1, mps, ...; default: an accelerator where there is one")] = None,
+    force: Annotated[bool, Option("--force", help="do again what is finished and unchanged")] = False,
 ):
-    """write alpha and cut-out PNGs for photos"""
+    """write alpha and cut-out PNGs for photos, in sRGB; folders are searched in depth; a second call goes on where one stopped"""
     from p3mlib.experiments.predict import predict_files
 
-    return _not_done(predict_files(inputs, weights, output, strategy, ratio))
+    return _not_done(predict_files(inputs, weights, output, strategy, ratio, device=device, force=force))
 
 
 @app.command()
