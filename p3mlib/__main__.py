@@ -85,6 +85,9 @@ Jobs = Annotated[int | None, Option(min=1, help="processes; default: one per CPU
 Trainings = Annotated[int | None, Option(min=1, help="trainings side by side")]
 Json = Annotated[bool, Option("--json", help="print JSON")]
 Folder = Annotated[Path, Argument(metavar="FOLDER")]
+SmallestFace = Annotated[
+    float, Option(callback=_between(10, 1000), help="pixels from cheek to cheek, 10 to 1000; smaller ones are not looked for")
+]
 
 
 @app.command("list")
@@ -179,9 +182,7 @@ def anonymize(
         Path | None, Option(metavar="DIR", help="mattes: their transition area stays as it is, as in the paper")
     ] = None,
     landmarks: Annotated[Path | None, Option(metavar="DIR", help="NAME.json or NAME.png for faces that detectors miss")] = None,
-    smallest_face: Annotated[
-        float, Option(callback=_between(10, 1000), help="pixels from cheek to cheek, 10 to 1000; smaller ones are not looked for")
-    ] = 24,
+    smallest_face: SmallestFace = 24,
     keep_faceless: Annotated[bool, Option("--keep-faceless", help="write photos without a face too")] = False,
     force: Annotated[bool, Option("--force", help="allow strengths at which people are recognised")] = False,
     jobs: Jobs = None,
@@ -214,6 +215,7 @@ def audit(
         bool, Option("--attack", help="also train networks to undo obfuscations; report what they recover")
     ] = False,
     size: Annotated[Literal["smoke", "laptop"], Option(help="of the attack")] = "laptop",
+    smallest_face: SmallestFace = 24,
     as_json: Json = False,
 ):
     """say what anonymised images still give away: metadata, identity, masks not applied, open rims"""
@@ -223,7 +225,7 @@ def audit(
 
     if not (folder or attack):
         raise ValueError("audit what? Name a folder of images, or pass --attack")
-    images = audit.audit_folder(folder, original) if folder else []
+    images = audit.audit_folder(folder, original, smallest_face) if folder else []
     reports = list(tqdm(images, desc="audit", unit="image", disable=as_json or not folder))
     rows = []
     if attack:

@@ -19,9 +19,8 @@ from skimage.data import astronaut
 from p3mlib import io
 from p3mlib.__main__ import main
 from p3mlib.anonymize import face_width, obfuscate, private_area
-from p3mlib.privacy import faces
+from p3mlib.privacy import faces, photograph, records
 from p3mlib.privacy import folder as tool
-from p3mlib.privacy import photograph, records
 from p3mlib.privacy.folder import Settings, anonymize_folder
 from p3mlib.privacy.metadata import leftovers
 

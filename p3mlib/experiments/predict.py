@@ -61,10 +61,10 @@ def gather(inputs, output):
             users.setdefault(place.resolve(), []).append(photograph.path)
     for place, paths in users.items():
         if place in found:
-            refused |= {path: f"its result would overwrite the photograph {place}; choose another folder" for path in paths}
+            refused |= dict.fromkeys(paths, f"its result would overwrite the photograph {place}; choose another folder")
         elif len(paths) > 1:
             others = ", ".join(map(str, paths))
-            refused |= {path: f"{others} would write the same result; rename one or run them apart" for path in paths}
+            refused |= dict.fromkeys(paths, f"{others} would write the same result; rename one or run them apart")
     return [photograph for photograph in found.values() if photograph.path not in refused], refused
 
 
