@@ -119,8 +119,8 @@ def write_text(path, text):
 
 
 def printable(text):
-    """A path or text in one line that any terminal and file takes: line feeds, other controls and bytes of a name that are not UTF-8
-    come out as backslash and number."""
+    """A path or text in one line that any terminal and file takes: line feeds, other controls and what is not UTF-8 in a name come
+    out as backslash and number."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
