@@ -1,8 +1,8 @@
 """Made-up files through anonymize, audit, predict and verify: no traceback, nothing lost, every file done or named.
 
 `python tests/fuzz.py --count 1000 --seed 0` tries so many files, some dozens at a time, each lot in a process of its own: a crash
-of a library is a fault like any other. It prints what was found and exits with 1 if that is anything. What a file is depends on the
-seed and its number alone, so that `--first 731 --count 1` makes one again; `--keep DIR` leaves it there.
+of a library is a fault like any other. It prints what was found and exits with 1 if that is anything. What a file is depends on
+the seed and its number alone, so that `--first 731 --count 1` makes one again; `--keep DIR` leaves it there.
 """
 
 import argparse

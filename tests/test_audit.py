@@ -202,7 +202,7 @@ def test_what_is_wrong_is_said(published, tmp_path, capsys):
     for arguments, message in [
         ([], "Name a folder of images, or pass --attack"),
         (["nowhere"], "nowhere: no such folder"),
-        ([str(tmp_path / "empty")], "no photograph in it"),
+        ([str(tmp_path / "empty")], "no image in it"),
         ([str(folder), "--original", "nowhere"], "nowhere: no such folder"),
     ]:
         assert main(["audit", *arguments]) == 1

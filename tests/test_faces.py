@@ -75,7 +75,7 @@ def test_landmarks_turn_with_the_head(head, no_cnn):
 def test_the_smallest_face_decides_and_an_audit_sees_smaller_ones(head, no_cnn):
     picture = scene(head, [(30, 20, 20, 0)], (160, 200))
     assert len(faces.detect(picture, 24)) == 1 and not faces.detect(picture, 60)
-    tiny = scene(head, [(20, 20, 20, 0)], (160, 200))
+    tiny = scene(head, [(24, 20, 20, 0)], (160, 200))
     assert not faces.detect(tiny, 32) and len(faces.detect(tiny, 32, hard=True)) == 1
     assert faces.turned_from(24) == 60
     for wrong in (0, 9, 1001, float("nan")):

@@ -95,7 +95,8 @@ def write_image(path, array, quality=95, note=None):
     """
     suffix = Path(path).suffix.lower()
     options = {".png": {"format": "PNG", "compress_level": 4}}
-    options |= dict.fromkeys((".jpg", ".jpeg", ".jfif"), {"format": "JPEG", "quality": quality, "subsampling": 0})
+    jpeg = {"format": "JPEG", "quality": quality, "subsampling": 0}
+    options |= {".jpg": jpeg, ".jpeg": jpeg, ".jfif": jpeg}
     if suffix not in options:
         raise ValueError(f"{path}: can write .png and .jpg, not '{suffix}'")
     channels = (3,) if suffix != ".png" else (3, 4)
@@ -119,8 +120,8 @@ def write_text(path, text):
 
 
 def printable(text):
-    """A path or text in one line that any terminal and file takes: line feeds, other controls and what is not UTF-8 in a name come
-    out as backslash and number."""
+    """A path or text in one line that any terminal and file takes: line feeds, other controls and what is not UTF-8 in a name
+    come out as backslash and number."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
