@@ -405,7 +405,5 @@ def test_every_face_is_reported(folder, tmp_path, quick, photo, face, monkeypatc
 def test_the_real_sample_has_no_visible_face(real_sample, tmp_path):
     source = real_sample / "validation/P3M-500-NP/original_image"  # seen from behind or hidden
     report = anonymize_folder(source, tmp_path / "out", jobs=1, progress=False)
-    assert set(report["status"]) <= {"no face", "not done"}, (
-        "what looks like one stays a face to dlib"
-    )
+    assert set(report["status"]) <= {"no face", "not done"}, "what looks like one stays a face to dlib"
     assert len(report) == 4 and not list((tmp_path / "out").glob("*.jpg"))
