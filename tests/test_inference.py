@@ -161,7 +161,7 @@ def test_bench_measures_every_path(monkeypatch, capsys):
     shown = json.loads(capsys.readouterr().out)
     assert {row["model"] for row in shown} == {"p3mnet_resnet34"} and shown[1]["size"] == 64
     assert main(["bench", "--size", "100"]) == 2
-    assert "--size 100: a positive multiple of 32" in capsys.readouterr().err
+    assert "100 is not a positive multiple of 32" in capsys.readouterr().err
 
 
 def test_peak_memory_is_that_of_one_pass():
