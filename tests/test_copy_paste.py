@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from p3mlib.copy_paste import Draw, SourceFaces, centre, copy_paste, describe, lit_like, pasting, resize_mask
-from p3mlib.experiments import config, runs
+from p3mlib.experiments import config, corpus, runs
 from p3mlib.experiments.train import Objective, TrainingViews
 from p3mlib.models import build_model
 
@@ -148,13 +148,13 @@ def test_features_of_the_source_train_nothing():
 
 
 def faces(home):
-    return runs.open_set("CelebA", "N", config.load().profile("smoke"))
+    return corpus.open_set("CelebA", "N", config.load().profile("smoke"))
 
 
 @pytest.mark.parametrize(("kind", "count"), [("icp", 8), ("fcp", 1), ("matched", 8)])
 def test_batches_bring_their_sources(kind, count, home):
     train = config.load().profile("smoke").train.model_copy(update={"batch_size": 8})
-    portraits = runs.open_set("train", "B", config.load().profile("smoke"))
+    portraits = corpus.open_set("train", "B", config.load().profile("smoke"))
     views = TrainingViews(portraits, train, 0, SourceFaces(faces(home), kind, train.size))
     batches = []
     for views.epoch in range(8):

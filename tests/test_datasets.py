@@ -9,7 +9,8 @@ from PIL import Image
 
 from p3mlib import io, matte
 from p3mlib.data import datasets
-from p3mlib.data.datasets import MissingData, face_below_brows, fingerprint, open_dataset, open_faces
+from p3mlib.data.celeba import face_below_brows, open_faces
+from p3mlib.data.datasets import MissingData, open_dataset
 from p3mlib.data.verify import KINDS, verify
 
 RNG = np.random.default_rng(0)
@@ -152,15 +153,13 @@ def test_png_images_hidden_files_and_strangers(p3m):
 
 def test_fingerprint_follows_the_files(p3m):
     before = open_dataset("train", p3m)
-    whole, images = fingerprint(p3m, "train"), before.fingerprint()
-    assert before.fingerprint() == open_dataset("train", p3m).fingerprint() != open_dataset("train", p3m, "N").fingerprint()
-    assert before.fingerprint() != before.subset(2).fingerprint() and whole != fingerprint(p3m, "P3M-500-P")
+    images = before.fingerprint()
+    assert images == open_dataset("train", p3m).fingerprint() != open_dataset("train", p3m, "N").fingerprint()
+    assert images != before.subset(2).fingerprint() and images != open_dataset("P3M-500-P", p3m).fingerprint()
     shutil.copytree(p3m, p3m.parent / "copy")
-    assert fingerprint(p3m.parent / "copy", "train") == whole  # wherever it lies
+    assert open_dataset("train", p3m.parent / "copy").fingerprint() == images  # wherever it lies
     (p3m / "train/bg/p_a.png").unlink()
-    assert fingerprint(p3m, "train") != whole and open_dataset("train", p3m).fingerprint() != images
-    with pytest.raises(MissingData):
-        fingerprint(p3m, "RWP")
+    assert open_dataset("train", p3m).fingerprint() != images
 
 
 def test_np_has_no_blurred_images(p3m):
@@ -225,7 +224,7 @@ def test_faces(celeba):
     skin = np.zeros((32, 32), bool)
     skin[10:28, 6:26] = True  # the higher brow begins in row 5 of 16, i.e. row 10 of 32
     assert np.array_equal(face["facemask"], skin)
-    assert faces.fingerprint() == fingerprint(celeba, "CelebA") != faces.subset(2).fingerprint()
+    assert faces.fingerprint() == open_faces(celeba).fingerprint() != faces.subset(2).fingerprint()
 
 
 def test_faces_without_brows():

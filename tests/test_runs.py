@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from p3mlib.data.datasets import MissingData
-from p3mlib.experiments import config, runs
+from p3mlib.experiments import config, corpus, runs
 from p3mlib.experiments.parallel import run_all
 from p3mlib.experiments.profiles import TrainChange
 from p3mlib.experiments.train import build, fit, learning_rate
@@ -68,7 +68,7 @@ def test_a_run_holds_everything_and_is_not_done_again(home, monkeypatch):
 
 def test_training_under_ppt_cannot_open_an_original_image(home, tmp_path):
     private, normal = experiment(), experiment("p3mnet_r34_n")
-    portraits = {domain: runs.open_set("train", domain, private.profile, False) for domain in "BN"}
+    portraits = {domain: corpus.open_set("train", domain, private.profile, False) for domain in "BN"}
     with pytest.raises(PrivateFile, match="original_image"):
         fit(private, portraits["N"], tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
@@ -179,7 +179,7 @@ def test_options_of_a_network_share_an_encoder_for_each_seed(home):
 def test_of_an_encoder_only_the_backbone_goes_on(home, tmp_path):
     one = experiment("basic", epochs=1, lr=1e-12)
     source = build(with_seed(one, 7))
-    portraits = runs.open_set("train", "B", one.profile, False)
+    portraits = corpus.open_set("train", "B", one.profile, False)
     end = fit(one, portraits, tmp_path / "run", progress=False, pretrained=source).state_dict()
     for name, start in build(one).named_parameters():
         expected = source.get_parameter(name) if name.startswith("encoder.") else start
@@ -199,18 +199,18 @@ def test_a_process_looks_at_all_files_and_decodes_them_once(home, monkeypatch):
     runs.get(experiment("tfi"), SETS, progress=False)
     assert len(looks) == 1
     profile = experiment().profile
-    assert runs._kept("train", "B", profile, False) is runs._kept("train", "B", profile, False)
-    assert runs._kept("train", "N", profile, False) is not runs._kept("train", "B", profile, False)
+    assert corpus.kept("train", "B", profile, False) is corpus.kept("train", "B", profile, False)
+    assert corpus.kept("train", "N", profile, False) is not corpus.kept("train", "B", profile, False)
     large = experiment(in_memory=False).profile
-    assert isinstance(runs._kept("train", "B", large, False), runs.datasets.Portraits)
+    assert isinstance(corpus.kept("train", "B", large, False), runs.datasets.Portraits)
 
 
 def test_real_photographs_stay_on_disk(home, monkeypatch):
     profile = experiment().profile
-    monkeypatch.setenv("P3M_ROOT", str(runs.data_root("train", profile)))
+    monkeypatch.setenv("P3M_ROOT", str(corpus.root("train", profile)))
     for name, domain in (("train", "B"), *SETS):
-        assert isinstance(runs._kept(name, domain, profile, False), runs.datasets.Portraits)
-    assert isinstance(runs._kept("RWP", "N", profile, False), runs.datasets.InMemory)
+        assert isinstance(corpus.kept(name, domain, profile, False), runs.datasets.Portraits)
+    assert isinstance(corpus.kept("RWP", "N", profile, False), runs.datasets.InMemory)
 
 
 def test_training_learns(home):
@@ -239,8 +239,8 @@ def test_missing_real_data_is_an_explanation(home, monkeypatch):
     with pytest.raises(MissingData, match="no such folder"):
         runs.get(experiment(), SETS, progress=False)
     with pytest.raises(MissingData, match="expected below it"):
-        runs.check_real_roots()
-    assert runs.samples("P3M-500-P", "B", experiment().profile, 3) == []
+        corpus.check_real_roots()
+    assert corpus.samples("P3M-500-P", "B", experiment().profile, 3) == []
     assert runs.folder(experiment()) is None
 
 

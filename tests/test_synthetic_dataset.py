@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from p3mlib import anonymize, io, matte
-from p3mlib.data import datasets
+from p3mlib.data import celeba, datasets
 from p3mlib.data.verify import verify
 from p3mlib.synthetic import dataset
 
@@ -69,9 +69,9 @@ def test_the_layouts_read_like_the_real_ones(tmp_path, drawn):
         assert portraits.has("fg") == portraits.has("bg") == (name == "train") and portraits.has("trimap") == (name != "train")
     rwp = datasets.open_dataset("RWP", root / "RealWorldPortrait-636", "N")
     assert len(rwp) == 2 and rwp.has("trimap") and rwp.synthetic
-    faces = datasets.open_faces(root / "CelebAMask-HQ")
+    faces = celeba.open_faces(root / "CelebAMask-HQ")
     assert len(faces) == 3 and set(faces[0]["parts"]) == {"skin", "l_brow"} and faces[0]["facemask"].any()
-    assert io.image_size(datasets.part_path(root / "CelebAMask-HQ", "0", "skin")) == (28, 24)
+    assert io.image_size(celeba.part_path(root / "CelebAMask-HQ", "0", "skin")) == (28, 24)
 
 
 def test_the_files_are_what_was_drawn(tmp_path, drawn):

@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from p3mlib import io
-from p3mlib.data import datasets
+from p3mlib.data import celeba, datasets
 from p3mlib.data.reading import READERS, faults
 
 KINDS = ("damaged", "missing", "mis-sized", "mismatched")
@@ -70,20 +70,20 @@ def _layouts(root):
         if found:
             return found
     layouts = "train/mask or validation/*/mask (P3M-10k), image and alpha (RealWorldPortrait-636)"
-    layouts += f", {datasets.FACE_IMAGES} and {datasets.FACE_PARTS} (CelebAMask-HQ)"
+    layouts += f", {celeba.FACE_IMAGES} and {celeba.FACE_PARTS} (CelebAMask-HQ)"
     why = "nothing here looks like a data set" if root.is_dir() else "a file" if root.exists() else "there is no such folder"
     sources = ". ".join(datasets.SOURCES.values())
     raise datasets.MissingData(f"{root}: {why}; looked for {layouts}. {sources}. Or render a synthetic one: {datasets.RENDER}")
 
 
 def _kinds(folder):
-    has = {part: os.path.isdir(folder / part) for part in ("image", "alpha", datasets.FACE_IMAGES, datasets.FACE_PARTS)}
+    has = {part: os.path.isdir(folder / part) for part in ("image", "alpha", celeba.FACE_IMAGES, celeba.FACE_PARTS)}
     sets = [layout.folder for layout in datasets.LAYOUTS.values() if layout.folder]
     if any(os.path.isdir(folder / path / part) for path in sets for part in ("mask", "blurred_image", "original_image")):
         yield "P3M-10k"
     if has["image"] and has["alpha"]:
         yield "RealWorldPortrait-636"
-    if has[datasets.FACE_IMAGES] or has[datasets.FACE_PARTS]:
+    if has[celeba.FACE_IMAGES] or has[celeba.FACE_PARTS]:
         yield "CelebAMask-HQ"
 
 
@@ -207,14 +207,14 @@ def _trimap(path, trimap, alpha):
 
 
 def _face_checks(root):
-    images, folder = datasets.stems(root / datasets.FACE_IMAGES), root / datasets.FACE_PARTS
+    images, folder = datasets.stems(root / celeba.FACE_IMAGES), root / celeba.FACE_PARTS
     if not images:
-        yield Problem(root / datasets.FACE_IMAGES, "missing", "no images")
+        yield Problem(root / celeba.FACE_IMAGES, "missing", "no images")
     parts = {}
     for path in sorted(path for path in folder.glob("*/*.png") if path.name[0] != "."):
         number, _, part = path.stem.partition("_")
         name = str(int(number)) if re.fullmatch(r"\d{5,}", number) else None
-        if name is None or part not in datasets.PARTS or path != datasets.part_path(root, name, part):
+        if name is None or part not in celeba.PARTS or path != celeba.part_path(root, name, part):
             yield Problem(path, "mismatched", "not named <number // 2000>/<number, 5 digits>_<part>.png with a known part")
         elif name not in images:
             yield Problem(path, "mismatched", f"there is no image {name}")
@@ -223,7 +223,7 @@ def _face_checks(root):
     for name, path in images.items():
         if name not in parts:
             yield Problem(
-                datasets.part_path(root, name, "skin") if name.isdigit() else path,
+                celeba.part_path(root, name, "skin") if name.isdigit() else path,
                 "missing",
                 f"image {path.name} has no part masks",
             )

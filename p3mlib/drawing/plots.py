@@ -207,7 +207,7 @@ def face_mask(face):
     """Figure 10: an image of CelebAMask-HQ, its parts with the line above the brows, the face mask, and the face.
 
     Args:
-        face: item of `datasets.Faces`.
+        face: item of `celeba.Faces`.
     """
     parts, brows = face["parts"], [face["parts"][name] for name in ("l_brow", "r_brow") if name in face["parts"]]
     drawn = np.zeros_like(face["image"])

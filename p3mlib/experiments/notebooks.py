@@ -15,7 +15,7 @@ from nbclient.exceptions import DeadKernelError
 from tqdm import tqdm
 
 from p3mlib import paths
-from p3mlib.experiments import config
+from p3mlib.experiments import config, corpus
 
 SIDE_BY_SIDE = 2  # notebooks; more would only wait for one another, their work is in the cache
 
@@ -70,7 +70,7 @@ def trainings(names, profile):
     grid.profile(profile)
     rows = dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.rows)
     wanted = grid.experiments(list(rows), profile)
-    runs.check_real_roots()
+    corpus.check_real_roots()
     possible = [experiment for experiment in wanted if runs.folder(experiment) is not None]
     return possible, sorted({experiment.name for experiment in wanted} - {experiment.name for experiment in possible})
 
@@ -83,16 +83,15 @@ def prepare(names, profile, jobs=None, progress=True):
     Raises:
         as `trainings`.
     """
-    from p3mlib.experiments import runs
     from p3mlib.experiments.parallel import run_all, run_all_untrained
 
     (possible, _), grid, scale = trainings(names, profile), config.load(), config.load().profile(profile)
     sets = {experiment.name: grid.sets(experiment.name) for experiment in possible}
-    there, _ = runs.available(dict.fromkeys(pair for pairs in sets.values() for pair in pairs), scale)
+    there, _ = corpus.available(dict.fromkeys(pair for pairs in sets.values() for pair in pairs), scale)
     run_all(possible, {row: [pair for pair in pairs if pair in there] for row, pairs in sets.items()}, jobs, progress=progress)
     for number in dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.tables):
         methods = [method for method, function in grid.tables[number].methods.items() if function]
-        there, _ = runs.available(grid.tables[number].sets, scale)
+        there, _ = corpus.available(grid.tables[number].sets, scale)
         if there:
             run_all_untrained(methods, there, scale, jobs, progress)
 

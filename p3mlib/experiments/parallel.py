@@ -8,7 +8,7 @@ from functools import partial
 from tqdm.auto import tqdm
 
 from p3mlib import paths
-from p3mlib.experiments import runs
+from p3mlib.experiments import corpus, runs
 
 
 def run_all(experiments, sets, jobs=None, force=False, progress=True):
@@ -43,7 +43,7 @@ def _side_by_side(tasks, profile, jobs, progress):
     threads = profile.train.threads
     jobs = jobs or (max(1, (os.cpu_count() or 1) // threads) if threads else 1)
     if any(paths.real_root(name) is None for name in paths.REAL_ROOTS):
-        runs.render(profile, progress)  # before the workers would all begin to
+        corpus.render(profile, progress)  # before the workers would all begin to
     context = multiprocessing.get_context("spawn")
     tqdm.set_lock(context.RLock())
     bar = tqdm(total=len(tasks), desc="runs", unit="run", disable=not progress, position=0)

@@ -14,7 +14,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,126 +26,15 @@ from filelock import FileLock
 
 from p3mlib import paths
 from p3mlib.data import datasets
-from p3mlib.experiments import needs
+from p3mlib.experiments import corpus
 from p3mlib.experiments.evaluate import evaluate, transition_only, with_regions
 from p3mlib.experiments.train import fit
 from p3mlib.io import read_matte, write_image, write_text
 from p3mlib.models import from_pretrained
 from p3mlib.models.inference import predict
-from p3mlib.synthetic import dataset as synthetic
 from p3mlib.traditional import METHODS
 
 GALLERY = 6  # predictions kept per test set
-_FOLDERS = {"P3M-10k": "P3M-10k", "RWP": "RealWorldPortrait-636", "CelebAMask-HQ": "CelebAMask-HQ"}
-_HOME_OF = {"RWP": "RWP", "CelebA": "CelebAMask-HQ"}  # every other set belongs to P3M-10k
-
-
-def data_root(name, profile, progress=True):
-    """Folder that holds a set: the real one if the environment names it, else P3M-Synth, rendered when missing.
-
-    Args:
-        name: train, P3M-500-P, P3M-500-NP, RWP or CelebA. profile: config.Profile.
-    """
-    dataset = _HOME_OF.get(name, "P3M-10k")
-    real = paths.real_root(dataset)
-    if real is not None:
-        return real
-    return render(profile, progress) / _FOLDERS[dataset]
-
-
-_complete = set()  # what this process has seen complete: looking at every file takes a while
-
-
-def render(profile, progress):
-    """Render P3M-Synth in the profile's numbers where it is missing; returns its folder."""
-    spec, folder = profile.data, paths.data(profile.name)
-    if (folder, repr(spec)) not in _complete or not datasets.is_synthetic(folder):
-        synthetic.write_all(folder, spec.counts, spec.size, spec.seed, progress=progress)
-        _complete.add((folder, repr(spec)))
-    return folder
-
-
-def check_real_roots():
-    """Raise datasets.MissingData if a folder named in the environment holds no set of its data set at all."""
-    for dataset in paths.REAL_ROOTS:
-        root, failures = paths.real_root(dataset), []
-        sets = [(n, d) for n, layout in datasets.LAYOUTS.items() if _HOME_OF.get(n, "P3M-10k") == dataset for d in layout.images]
-        for name, domain in sets if root else ():
-            try:
-                datasets.open_dataset(name, root, domain, limit=1)
-                break
-            except datasets.MissingData as error:
-                failures.append(error)
-        else:
-            if failures:
-                raise failures[0]
-        if root and dataset == "CelebAMask-HQ":
-            datasets.open_faces(root, limit=1)
-
-
-def open_set(name, domain, profile, progress=True):
-    """Portraits of one set, or the Faces of CelebA, real or synthetic; see `data_root` and `datasets.open_dataset`."""
-    return _open(name, data_root(name, profile, progress), domain)
-
-
-def _open(name, root, domain):
-    return datasets.open_faces(root) if name == "CelebA" else datasets.open_dataset(name, root, domain)
-
-
-def _kept(name, domain, profile, progress):
-    """`open_set` for training and scoring: P3M-Synth is decoded once a process where the profile trains from memory.
-
-    Real photographs are larger and many more: they stay on disk.
-    """
-    if not profile.train.in_memory or paths.real_root(_HOME_OF.get(name, "P3M-10k")) is not None:
-        return open_set(name, domain, profile, progress)
-    return _in_memory(name, domain, data_root(name, profile, progress), data_identity(name, domain, profile))
-
-
-@lru_cache(maxsize=8)  # both domains of the training set and the test sets of a row
-def _in_memory(name, domain, root, identity):
-    return datasets.InMemory(_open(name, root, domain))
-
-
-def available(sets, profile):
-    """Which of `sets` can be opened: (list of (set, domain), dict (set, domain) -> reason for the others)."""
-    there, reasons = [], {}
-    for pair in sets:
-        try:
-            open_set(*pair, profile)
-            there.append(pair)
-        except datasets.MissingData as error:
-            reasons[pair] = str(error).splitlines()[0]
-    return there, reasons
-
-
-def samples(name, domain, profile, count):
-    """The first `count` samples of a set for looking at; an empty list where the data is missing."""
-    try:
-        portraits = open_set(name, domain, profile)
-    except datasets.MissingData:
-        return []
-    return [portraits[i] for i in range(min(count, len(portraits)))]
-
-
-def data_identity(name, domain, profile):
-    """Short text that changes when the images of a set change; needs no synthetic image on disk."""
-    effect = f"-{domain}" if domain in datasets.OBFUSCATED else ""
-    real = paths.real_root(_HOME_OF.get(name, "P3M-10k"))
-    if real is not None:
-        return f"real-{_open(name, real, domain).fingerprint()}{effect}"
-    spec = profile.data
-    height, width = spec.size
-    return f"synth{synthetic.SYNTH_VERSION}-{height}x{width}-n{spec.counts[name]}-s{spec.seed}{effect}"
-
-
-def _training_data(experiment):
-    """Identity of all images that a training reads. Raises datasets.MissingData where real ones lack something that it needs."""
-    row, profile = experiment.row, experiment.profile
-    if (real := paths.real_root("P3M-10k")) is not None:
-        needs.check(experiment, datasets.open_dataset("train", real, row.domain))
-    faces = [data_identity("CelebA", "N", profile)] if row.copy_paste != "none" else []
-    return "+".join([data_identity("train", row.domain, profile), *faces])
 
 
 @dataclass(frozen=True)
@@ -227,13 +116,13 @@ def provenance():
 def check(experiments):
     """Raise datasets.MissingData where one of these trainings lacks images, face masks or colours; nothing is trained."""
     for experiment in experiments:
-        _training_data(experiment)
+        corpus.training_identity(experiment)
 
 
 def folder(experiment):
     """Folder of an experiment's run, whether it exists or not; None where the training images are missing."""
     try:
-        identity = _training_data(experiment)
+        identity = corpus.training_identity(experiment)
     except datasets.MissingData:
         return None
     return paths.runs(experiment.profile.name) / experiment.run_id(identity)
@@ -254,7 +143,7 @@ def get(experiment, sets, force=False, progress=True, position=0):
     run, profile = _trained(experiment, force, progress, position), experiment.profile
     with _threads(profile.train.threads):
         for name, domain in sets:
-            test = {**profile.test.model_dump(), "data": data_identity(name, domain, profile), "score": with_regions.__name__}
+            test = {**profile.test.model_dump(), "data": corpus.identity(name, domain, profile), "score": with_regions.__name__}
             how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress, "position": position}
             _score(run, name, domain, profile, test, _Network, (run, experiment, name), **how)
     return run
@@ -262,7 +151,7 @@ def get(experiment, sets, force=False, progress=True, position=0):
 
 def _trained(experiment, force, progress, position):
     """The trained run of an experiment. Processes that want the same one wait for the first."""
-    identity, profile = _training_data(experiment), experiment.profile
+    identity, profile = corpus.training_identity(experiment), experiment.profile
     run = Run(paths.runs(profile.name) / experiment.run_id(identity))
     if run.record.get("finished") and not force:
         return run
@@ -274,8 +163,8 @@ def _trained(experiment, force, progress, position):
         if run.record.get("finished"):
             return run
         run.folder.mkdir(exist_ok=True)
-        portraits = _kept("train", experiment.row.domain, profile, progress)
-        faces = open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
+        portraits = corpus.kept("train", experiment.row.domain, profile, progress)
+        faces = corpus.open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads), run.timed("training"):
             fit(experiment, portraits, run.folder, progress, position, faces, base and base.load())
         run.update(
@@ -296,7 +185,7 @@ def of_rows(grid, rows, profile, seed=0, sets=None):
     """{row: Run} of those rows whose data is there, scored on those of `sets` (None: of the tables with that row) that exist."""
     found = {}
     for row in rows:
-        there, _ = available(grid.sets(row) if sets is None else sets, grid.profile(profile))
+        there, _ = corpus.available(grid.sets(row) if sets is None else sets, grid.profile(profile))
         try:
             found[row] = get(grid.experiment(row, profile, seed), there)
         except datasets.MissingData:
@@ -315,12 +204,12 @@ def untrained(method, sets, profile, progress=True, position=0):
         datasets.MissingData: images that are needed are not there.
     """
     side = profile.test.traditional_side
-    data = json.dumps([data_identity(*pair, profile) for pair in sets])
+    data = json.dumps([corpus.identity(*pair, profile) for pair in sets])
     run = Run(paths.runs(profile.name) / f"{method.lower()}-{side or 'full'}-{hashlib.sha256(data.encode()).hexdigest()[:8]}")
     if not run.record.get("finished"):
         run.update(method=method, finished=_now(), evaluations={}, **provenance())
     for name, domain in sets:
-        test = {"side": side, "data": data_identity(name, domain, profile)}
+        test = {"side": side, "data": corpus.identity(name, domain, profile)}
         _score(run, name, domain, profile, test, _Traditional, (method,), progress, position, score=transition_only, side=side)
     return run
 
@@ -369,7 +258,7 @@ def _score(run, name, domain, profile, test, make_predictor, arguments, progress
     if done.get(key) == test and table.exists():
         return
     predictor = make_predictor(*arguments)
-    portraits = _kept(name, domain, profile, progress)
+    portraits = corpus.kept(name, domain, profile, progress)
     kept = set(portraits.names[:GALLERY])
 
     def keep(image, alpha):

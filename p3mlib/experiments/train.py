@@ -152,7 +152,7 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
     Args:
         experiment: config.Experiment. portraits: training samples. folder: of the run.
         progress:   show a bar; `position` is its line where several trainings run side by side.
-        faces:      datasets.Faces, for rows with copy and paste.
+        faces:      celeba.Faces, for rows with copy and paste.
         pretrained: the network of `experiment.pretraining`; of a base all weights go on and only the last stage is trained, of an
             encoder only the backbones go on. None: from the seed.
     Returns:

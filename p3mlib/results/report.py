@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from p3mlib.data.datasets import MissingData
-from p3mlib.experiments import config, runs
+from p3mlib.experiments import config, corpus, runs
 from p3mlib.experiments.bench import bench
 from p3mlib.experiments.evaluate import evaluate, mean_matte
 from p3mlib.models import build_model, count_parameters
@@ -165,7 +165,7 @@ def table_results(number, profile, progress=True):
     """
     grid = config.load()
     table, scale, tested, found = grid.tables[number], grid.profile(profile), [], []
-    there, reasons = runs.available(table.sets, scale)
+    there, reasons = corpus.available(table.sets, scale)
     for experiment in (e for name in table.rows for e in grid.experiments([name], profile)):
         row, run, missing = experiment.row, None, ""
         about = {"method": row.method, "backbone": row.backbone, "modules": modules(row.options), "seed": experiment.seed}
@@ -195,7 +195,7 @@ def reference_results(number, profile, progress=True):
     for dataset, domain in grid.tables[number].sets:
         errors, note = (None, None), ""
         try:
-            portraits, matte = runs.open_set(dataset, domain, scale, progress), _mean_matte(profile)
+            portraits, matte = corpus.open_set(dataset, domain, scale, progress), _mean_matte(profile)
             errors = [_constant_errors(constant, portraits, progress) for constant in (np.zeros_like(matte), matte)]
         except MissingData as error:
             note = str(error).splitlines()[0]
@@ -210,7 +210,7 @@ def _constant_errors(matte, portraits, progress):
 @cache
 def _mean_matte(profile):
     scale = config.load().profile(profile)
-    return mean_matte(runs.open_set("train", "B", scale), scale.data.size)
+    return mean_matte(corpus.open_set("train", "B", scale), scale.data.size)
 
 
 def summary(results, metrics, scaled):

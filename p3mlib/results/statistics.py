@@ -7,7 +7,7 @@ import pandas as pd
 from p3mlib import paths
 from p3mlib.anonymize import default_kernel
 from p3mlib.data import datasets
-from p3mlib.experiments import config, runs
+from p3mlib.experiments import config, corpus
 from p3mlib.experiments.evaluate import shrink
 from p3mlib.matte import make_trimap, regions
 from p3mlib.results.printed import write
@@ -73,7 +73,7 @@ def statistics_table(profile, limit=100):
     columns = {}
     with paths.synthetic_only():
         for name, domain in SYNTHETIC:
-            columns[f"P3M-Synth {name}"] = runs.open_set(name, domain, scale)
+            columns[f"P3M-Synth {name}"] = corpus.open_set(name, domain, scale)
     for name, domain in REAL:
         try:
             columns[f"Photographs {name}"] = datasets.open_dataset(name, root, domain) if root else None

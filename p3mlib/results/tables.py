@@ -6,7 +6,7 @@ import pandas as pd
 
 from p3mlib import paths
 from p3mlib.data import datasets
-from p3mlib.experiments import config, runs
+from p3mlib.experiments import config, corpus
 from p3mlib.results import report
 from p3mlib.results.printed import Column, Row, method_lines, write
 from p3mlib.results.table import Difference, Table, make
@@ -46,7 +46,7 @@ def _counted(scale):
     parts = []
     for name, domain in (("train", "B"), ("P3M-500-P", "B"), ("P3M-500-NP", "N")):
         try:
-            parts.append(str(len(runs.open_set(name, domain, scale))))
+            parts.append(str(len(corpus.open_set(name, domain, scale))))
         except datasets.MissingData:
             parts.append("-")
     return " + ".join(parts)
@@ -65,7 +65,7 @@ def _side(profile):
 
 def _masks(profile):
     try:
-        masked = runs.open_set("P3M-500-P", "B", config.load().profile(profile)).has("facemask")
+        masked = corpus.open_set("P3M-500-P", "B", config.load().profile(profile)).has("facemask")
     except datasets.MissingData:
         return ""
     return "" if masked else "This data has no face masks: the blurred pixels could not be left out."

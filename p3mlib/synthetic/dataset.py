@@ -18,7 +18,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from p3mlib import anonymize, io, matte
-from p3mlib.data import datasets
+from p3mlib.data import celeba, datasets
 from p3mlib.synthetic import portrait as renderer
 
 SYNTH_VERSION = 6  # raise it whenever the same seed gives other pixels
@@ -184,7 +184,7 @@ def _prepare(root, folders, spec, force):
 
 def _own_paths(set_name, folder):
     """What P3M-Synth writes into a set's folder, and nothing else."""
-    layers = SETS[set_name].layers or (datasets.FACE_IMAGES, datasets.FACE_PARTS)
+    layers = SETS[set_name].layers or (celeba.FACE_IMAGES, celeba.FACE_PARTS)
     return [folder / layer for layer in (*layers, "landmarks.json", "attributes.json")]
 
 
@@ -211,13 +211,13 @@ def _save_records(places, records):
 def _missing_items(set_name, folder, spec, records):
     """Jobs for the images that are not complete: no record, or one of their files is not there."""
     names = [image_name(set_name, index) for index in range(spec["counts"][set_name])]
-    layers = (datasets.FACE_IMAGES,) if set_name == "CelebA" else SETS[set_name].layers
+    layers = (celeba.FACE_IMAGES,) if set_name == "CelebA" else SETS[set_name].layers
     present = set(names) & set(records)
     for layer in layers:
         present &= set(datasets.stems(folder / layer))
     if set_name == "CelebA":
-        there = {path.name for path in (folder / datasets.FACE_PARTS).glob("*/*.png")}
-        paths = {n: [datasets.part_path(folder, n, p).name for p in records[n]["attributes"]["parts"]] for n in present}
+        there = {path.name for path in (folder / celeba.FACE_PARTS).glob("*/*.png")}
+        paths = {n: [celeba.part_path(folder, n, p).name for p in records[n]["attributes"]["parts"]] for n in present}
         present = {name for name in present if there.issuperset(paths[name])}
     seeds = (image_seed(spec["seed"], set_name, index) for index in range(len(names)))
     jobs = (Job(n, set_name, folder, tuple(spec["size"]), s) for n, s in zip(names, seeds, strict=True))
@@ -287,12 +287,12 @@ def _write_layers(job, figure, photo):
 
 def _write_face(job, figure, photo):
     """Image and part masks; returns the parts written. Only visible parts have a file, as in the release."""
-    io.write_image(job.folder / datasets.FACE_IMAGES / f"{job.name}.jpg", photo)
+    io.write_image(job.folder / celeba.FACE_IMAGES / f"{job.name}.jpg", photo)
     written = []
-    for part in datasets.PARTS:
+    for part in celeba.PARTS:
         mask = figure.parts.get(part)
         if mask is not None and mask.any():
-            io.write_image(datasets.part_path(job.folder, job.name, part), _half(mask))
+            io.write_image(celeba.part_path(job.folder, job.name, part), _half(mask))
             written.append(part)
     return written
 

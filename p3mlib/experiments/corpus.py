@@ -1,0 +1,119 @@
+"""Images that a profile trains and tests on: real where the environment names them, else P3M-Synth, rendered when missing."""
+
+from functools import lru_cache
+
+from p3mlib import paths
+from p3mlib.data import celeba, datasets
+from p3mlib.experiments import needs
+from p3mlib.synthetic import dataset as synthetic
+
+_FOLDERS = {"P3M-10k": "P3M-10k", "RWP": "RealWorldPortrait-636", "CelebAMask-HQ": "CelebAMask-HQ"}
+_HOME_OF = {"RWP": "RWP", "CelebA": "CelebAMask-HQ"}  # every other set belongs to P3M-10k
+
+
+def root(name, profile, progress=True):
+    """Folder that holds a set: the real one if the environment names it, else P3M-Synth, rendered when missing.
+
+    Args:
+        name: train, P3M-500-P, P3M-500-NP, RWP or CelebA. profile: config.Profile.
+    """
+    dataset = _HOME_OF.get(name, "P3M-10k")
+    real = paths.real_root(dataset)
+    if real is not None:
+        return real
+    return render(profile, progress) / _FOLDERS[dataset]
+
+
+_complete = set()  # what this process has seen complete: looking at every file takes a while
+
+
+def render(profile, progress):
+    """Render P3M-Synth in the profile's numbers where it is missing; returns its folder."""
+    spec, folder = profile.data, paths.data(profile.name)
+    if (folder, repr(spec)) not in _complete or not datasets.is_synthetic(folder):
+        synthetic.write_all(folder, spec.counts, spec.size, spec.seed, progress=progress)
+        _complete.add((folder, repr(spec)))
+    return folder
+
+
+def check_real_roots():
+    """Raise datasets.MissingData if a folder named in the environment holds no set of its data set at all."""
+    for dataset in paths.REAL_ROOTS:
+        root, failures = paths.real_root(dataset), []
+        sets = [(n, d) for n, layout in datasets.LAYOUTS.items() if _HOME_OF.get(n, "P3M-10k") == dataset for d in layout.images]
+        for name, domain in sets if root else ():
+            try:
+                datasets.open_dataset(name, root, domain, limit=1)
+                break
+            except datasets.MissingData as error:
+                failures.append(error)
+        else:
+            if failures:
+                raise failures[0]
+        if root and dataset == "CelebAMask-HQ":
+            celeba.open_faces(root, limit=1)
+
+
+def open_set(name, domain, profile, progress=True):
+    """Portraits of one set, or the Faces of CelebA, real or synthetic; see `data_root` and `datasets.open_dataset`."""
+    return _open(name, root(name, profile, progress), domain)
+
+
+def _open(name, root, domain):
+    return celeba.open_faces(root) if name == "CelebA" else datasets.open_dataset(name, root, domain)
+
+
+def kept(name, domain, profile, progress):
+    """`open_set` for training and scoring: P3M-Synth is decoded once a process where the profile trains from memory.
+
+    Real photographs are larger and many more: they stay on disk.
+    """
+    if not profile.train.in_memory or paths.real_root(_HOME_OF.get(name, "P3M-10k")) is not None:
+        return open_set(name, domain, profile, progress)
+    return _in_memory(name, domain, root(name, profile, progress), identity(name, domain, profile))
+
+
+@lru_cache(maxsize=8)  # both domains of the training set and the test sets of a row
+def _in_memory(name, domain, root, identity):
+    return datasets.InMemory(_open(name, root, domain))
+
+
+def available(sets, profile):
+    """Which of `sets` can be opened: (list of (set, domain), dict (set, domain) -> reason for the others)."""
+    there, reasons = [], {}
+    for pair in sets:
+        try:
+            open_set(*pair, profile)
+            there.append(pair)
+        except datasets.MissingData as error:
+            reasons[pair] = str(error).splitlines()[0]
+    return there, reasons
+
+
+def samples(name, domain, profile, count):
+    """The first `count` samples of a set for looking at; an empty list where the data is missing."""
+    try:
+        portraits = open_set(name, domain, profile)
+    except datasets.MissingData:
+        return []
+    return [portraits[i] for i in range(min(count, len(portraits)))]
+
+
+def identity(name, domain, profile):
+    """Short text that changes when the images of a set change; needs no synthetic image on disk."""
+    effect = f"-{domain}" if domain in datasets.OBFUSCATED else ""
+    real = paths.real_root(_HOME_OF.get(name, "P3M-10k"))
+    if real is not None:
+        return f"real-{_open(name, real, domain).fingerprint()}{effect}"
+    spec = profile.data
+    height, width = spec.size
+    return f"synth{synthetic.SYNTH_VERSION}-{height}x{width}-n{spec.counts[name]}-s{spec.seed}{effect}"
+
+
+def training_identity(experiment):
+    """Identity of all images that a training reads. Raises datasets.MissingData where real ones lack something that it needs."""
+    row, profile = experiment.row, experiment.profile
+    if (real := paths.real_root("P3M-10k")) is not None:
+        needs.check(experiment, datasets.open_dataset("train", real, row.domain))
+    faces = [identity("CelebA", "N", profile)] if row.copy_paste != "none" else []
+    return "+".join([identity("train", row.domain, profile), *faces])
