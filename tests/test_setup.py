@@ -246,6 +246,9 @@ def test_notebook_anatomy(path):
     text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     for part in ("**Question.**", "**Regenerates**", "**Time**", "**You will learn**", "**Takeaway.**", "## Exercise"):
         assert part in text, part
+    takeaway = text[text.index("**Takeaway.**") : text.index("## Exercise")]
+    typed = re.findall(r"\d+\.\d+|\d+ ?%|\b[1-9]\d{1,2}\b(?!\.ipynb|[_ ]\w)", takeaway)
+    assert not typed, f"numbers typed into the takeaway, which results.takeaways could write: {typed}"
 
 
 @pytest.mark.parametrize(("python", "message"), [("old", "Python 3.11 or newer is needed"), ("bare", "lacks the venv module")])

@@ -195,7 +195,7 @@ def reference_results(number, profile, progress=True):
     for dataset, domain in grid.tables[number].sets:
         errors, note = (None, None), ""
         try:
-            portraits, matte = corpus.open_set(dataset, domain, scale, progress), _mean_matte(profile)
+            portraits, matte = corpus.open_set(dataset, domain, scale, progress), mean_training_matte(profile)
             errors = [_constant_errors(constant, portraits, progress) for constant in (np.zeros_like(matte), matte)]
         except MissingData as error:
             note = str(error).splitlines()[0]
@@ -208,7 +208,8 @@ def _constant_errors(matte, portraits, progress):
 
 
 @cache
-def _mean_matte(profile):
+def mean_training_matte(profile):
+    """Mean of the mattes of a profile's training set, (H, W) float32; raises MissingData where there are none."""
     scale = config.load().profile(profile)
     return mean_matte(corpus.open_set("train", "B", scale), scale.data.size)
 
