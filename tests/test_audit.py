@@ -27,6 +27,13 @@ def photo():
     return image, anonymize.private_area(face.landmarks, image.shape, "hull")
 
 
+@pytest.fixture(autouse=True)
+def _small_cnn(monkeypatch):
+    """The CNN's cost grows with the square of its side; her face is large enough for half of that."""
+    monkeypatch.setattr(faces, "_CNN", 300)
+    monkeypatch.setattr(faces, "_CNN_TURNED", 240)
+
+
 @pytest.fixture
 def published(tmp_path, photo):
     """Function: strength -> (folder as the anonymiser writes it, folder of originals)."""
