@@ -15,7 +15,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 4294967296
 export MALLOC_TOP_PAD_ := 268435456
 
-.PHONY: paper test format lab setup lock clean help
+.PHONY: paper test fuzz format lab setup lock clean help
 
 paper: $(READY)  ## regenerate tables and figures (PROFILE=smoke|laptop|gpu|paper)
 	$(PY) -m p3mlib notebooks --profile $(PROFILE)
@@ -24,6 +24,9 @@ test: $(READY)  ## ruff, unit tests, every notebook in profile smoke, nbval
 	$(VENV)/bin/ruff check --quiet
 	$(VENV)/bin/ruff format --check --quiet
 	$(PY) -m pytest
+
+fuzz: $(READY)  ## a thousand made-up files through anonymize, audit, predict and verify (FIRST and COUNT choose others)
+	$(PY) tests/fuzz.py --first $(or $(FIRST),0) --count $(or $(COUNT),1000)
 
 format: $(READY)  ## put code and notebooks into ruff's form, take outputs out of notebooks
 	$(VENV)/bin/ruff check --fix

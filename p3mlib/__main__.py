@@ -248,7 +248,7 @@ def train(
     force: Annotated[bool, Option("--force", help="forget cached results of these rows")] = False,
 ):
     """train rows of the grid and score them; what is cached is not done again"""
-    from p3mlib.experiments import config
+    from p3mlib.experiments import config, processes
     from p3mlib.experiments.parallel import run_all
 
     grid = config.load()
@@ -257,7 +257,7 @@ def train(
     if seed is not None:
         experiments = [grid.experiment(row, profile, seed) for row in rows]
     for run in run_all(experiments, {row: grid.sets(row) for row in rows}, jobs, force):
-        print(run.folder)
+        processes.state().print(run.folder)
 
 
 @app.command()

@@ -221,24 +221,26 @@ class SourceFaces:
         self.probability, self.scales, self.turn = probability, scales, turn
         self._read, self._described = {}, {}
 
-    def draw(self, images, masks, rng):
+    def draw(self, images, masks, rng, start=0, total=None):
         """What to paste into a batch.
 
         Args:
             images: (N, 3, size, size) in [0, 1]. masks: (N, 1, size, size), see `copy_paste`. rng: numpy Generator.
+            start, total: where these begin in a batch of how many, of which other processes have the rest.
         Returns:
             dict of `source` (M, 3, size, size), `source_mask` (M, 1, size, size), `target_mask` and the fields of `Draw`, with M
             = N, or 1 for fcp; None if no target takes part.
         """
-        n, single = len(images), self.kind == "fcp"
+        n, single, own = total or len(images), self.kind == "fcp", slice(start, start + len(images))
         apply = np.repeat(rng.random(1 if single else n) < self.probability, n if single else 1)
         logs = rng.uniform(*np.log(self.scales), n)
         angles = np.deg2rad(rng.uniform(-self.turn, self.turn, n))
         chosen = rng.integers(len(self.faces), size=(1 if single else n, CANDIDATES if self.kind == "matched" else 1))
+        apply, logs, angles, chosen = apply[own], logs[own], angles[own], chosen if single else chosen[own]
         if not apply.any():
             return None
         if self.kind == "matched":
-            pairs = [self._matched(images[i], masks[i], chosen[i], apply[i]) for i in range(n)]
+            pairs = [self._matched(images[i], masks[i], chosen[i], apply[i]) for i in range(len(images))]
             logs, angles = logs / 2, angles / 2 + np.array([turn for _, _, turn in pairs])
         else:
             pairs = [self._view(row[0]) for row in chosen]

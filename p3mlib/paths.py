@@ -7,6 +7,7 @@ Environment variables override the defaults; a relative path counts from the pro
     P3M_ROOT     a real P3M-10k folder; without it P3M-Synth is rendered and used
     RWP_ROOT     a real RealWorldPortrait-636 folder
     P3M_SAMPLE   real P3M-10k portraits to test on only: what was trained on P3M-Synth goes there (default: P3M_ROOT)
+    P3M_NPR      portraits with masks of person and skin (`image/*.jpg`, `person/*.png`, `skin/*.png`), to measure on only
     CELEBA_ROOT  a real CelebAMask-HQ folder
     P3M_IMAGENET folder of ImageNet weights, one file a network: p3mnet_resnet34.safetensors, p3mnet_swin_t.pth, ...
 """
@@ -53,6 +54,11 @@ def synthetic_only():
 def transfer_root():
     """Folder of real portraits for networks that were trained on P3M-Synth, or None."""
     return _override("P3M_SAMPLE") or _override(REAL_ROOTS["P3M-10k"])
+
+
+def portraits():
+    """Folder of portraits with hand-drawn masks, as NPRportrait has them, or None."""
+    return _override("P3M_NPR")
 
 
 def is_real():

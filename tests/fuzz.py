@@ -74,7 +74,9 @@ def _content(rng, pick, suffix):
         options |= {"save_all": True, "append_images": [picture]}
     for mode in (picture.mode, "RGB", "L"):  # what this format cannot hold becomes what it can
         stream = streams.BytesIO()
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, SystemError, RuntimeError):
+        with contextlib.suppress(
+            OSError, ValueError, KeyError, TypeError, AttributeError, SystemError, RuntimeError, SyntaxError
+        ):
             _as(picture, mode).save(stream, kind, **(options if mode == picture.mode else {}))
             return stream.getvalue()
     return b""
@@ -224,7 +226,8 @@ def judge(work, before):
     for name in ("predict", "anonymize", "audit", "verify"):
         path = work / f"{name}.json"
         if not path.exists():
-            return [f"{name}: the process died"]
+            yield f"{name}: the process died"
+            return
         results[name] = json.loads(path.read_text())
         text = results[name]["out"] + results[name]["err"]
         if "Traceback (most" in text or results[name]["status"] not in (0, 1):
@@ -238,8 +241,11 @@ def judge(work, before):
 
 
 def state(folder):
-    """{path: hash of its content} of all files below a folder."""
-    return {os.fspath(p): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in _files(folder)}
+    """{path below the folder: hash of its content} of all files."""
+    return {
+        os.fspath(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else ""
+        for p in _files(folder)
+    }
 
 
 def _pictures(folder):

@@ -1,6 +1,7 @@
 """ONNX: the same outputs in another runtime, at sizes that the export never saw."""
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -39,3 +40,29 @@ def test_a_network_without_weights_is_not_exported(tmp_path, capsys):
     assert main(["export", str(tmp_path), "-o", str(tmp_path / "a.onnx")]) == 1
     assert "model.safetensors: no such file" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_networks_with_a_trimap_and_files_that_do_not_work_are_refused(tmp_path, monkeypatch, capsys):
+    save_pretrained(build_model("dim", width=0.0625).eval(), tmp_path / "dim")
+    assert main(["export", str(tmp_path / "dim"), "-o", str(tmp_path / "out.onnx")]) == 1
+    assert "dim is given a trimap and is not exported" in capsys.readouterr().err
+
+    class Empty:
+        def save(self, path):
+            """A graph that gives its input at any size."""
+            image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 3, None, None])
+            names = ("segmentation", "detail", "alpha")
+            ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
+            nodes = [onnx.helper.make_node("Identity", ["image"], [name]) for name in names]
+            graph = onnx.helper.make_graph(nodes, "nothing", [image], ends)
+            onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), path)
+
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: Empty())
+    save_pretrained(build_model("modnet", width=0.0625).eval(), tmp_path / "modnet")
+    assert main(["export", str(tmp_path / "modnet"), "-o", str(tmp_path / "out.onnx")]) == 1
+    assert "of its ONNX file differs at 128 x 224, so it is not written" in capsys.readouterr().err
+
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: 1 / 0)
+    assert main(["export", str(tmp_path / "modnet"), "-o", str(tmp_path / "out.onnx")]) == 1
+    assert "modnet cannot be written as ONNX: division by zero" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*onnx*"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 from p3mlib.data.datasets import MissingData
-from p3mlib.experiments import config, corpus, runs
+from p3mlib.experiments import config, corpus, runs, train
 from p3mlib.experiments.parallel import run_all
 from p3mlib.experiments.profiles import TrainChange
-from p3mlib.experiments.train import build, fit, learning_rate
+from p3mlib.experiments.train import TrainingViews, _workers, build, fit, learning_rate
 from p3mlib.io import PrivateFile
 
 SETS = [("P3M-500-P", "B"), ("P3M-500-NP", "N")]
@@ -193,8 +194,8 @@ def test_after_a_pretraining_only_the_last_stage_is_trained(home):
 
 def test_a_process_looks_at_all_files_and_decodes_them_once(home, monkeypatch):
     looks = []
-    write_all = runs.synthetic.write_all
-    monkeypatch.setattr(runs.synthetic, "write_all", lambda *args, **options: looks.append(args) or write_all(*args, **options))
+    write_all = corpus.synthetic.write_all
+    monkeypatch.setattr(corpus.synthetic, "write_all", lambda *args, **options: looks.append(args) or write_all(*args, **options))
     runs.get(experiment("basic"), SETS, progress=False)
     runs.get(experiment("tfi"), SETS, progress=False)
     assert len(looks) == 1
@@ -292,3 +293,30 @@ def test_run_json_is_readable(home):
         "sbfi": False,
         "dbfi": False,
     }
+
+
+def test_damaged_records_checkpoints_and_scores_are_named_and_made_anew(home, caplog):
+    run = runs.get(experiment("basic"), SETS[:1], progress=False)
+    weights, table = load_file(run.folder / "model.safetensors"), run.folder / "per_image" / "P3M-500-P.B.csv"
+    scores = table.read_bytes()
+    record = (run.folder / "run.json").read_bytes()
+    damages = {
+        "run.json": lambda: (run.folder / "run.json").write_bytes(record[: len(record) // 2]),
+        "checkpoint.pt": lambda: ((run.folder / "run.json").unlink(), (run.folder / "checkpoint.pt").write_bytes(b"\x80\x02x")),
+        "P3M-500-P.B.csv": lambda: table.write_bytes(scores[:-40]),
+    }
+    for name, damage in damages.items():
+        caplog.clear()
+        damage()
+        again = runs.get(experiment("basic"), SETS[:1], progress=False)
+        assert f"{name}: damaged" in caplog.text and again.id == run.id
+        assert table.read_bytes() == scores and again.record["finished"]
+        assert all(torch.equal(load_file(run.folder / "model.safetensors")[key], value) for key, value in weights.items())
+
+
+def test_little_shared_memory_means_no_loader_processes(home, monkeypatch, caplog):
+    one = experiment("basic", workers=4)
+    views = TrainingViews(corpus.open_set("train", "B", one.profile, False), one.train, 0)
+    assert _workers(views) == 4 and not caplog.text
+    monkeypatch.setattr(train.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(64, 63, 100_000))
+    assert _workers(views) == 0 and "/dev/shm has 0 MB free and 4 loader processes may need" in caplog.text

@@ -8,7 +8,7 @@ from functools import partial
 from tqdm.auto import tqdm
 
 from p3mlib import paths
-from p3mlib.experiments import corpus, runs
+from p3mlib.experiments import corpus, processes, runs
 
 
 def run_all(experiments, sets, jobs=None, force=False, progress=True):
@@ -16,7 +16,7 @@ def run_all(experiments, sets, jobs=None, force=False, progress=True):
 
     Args:
         sets: name of a row -> its test sets.
-        jobs: processes; by default as many as fit the cores when the profile fixes its threads, else one.
+        jobs: processes; by default as many as fit the cores when the profile fixes its threads, else one; one under a launcher.
     Returns:
         list of Run, in the order of `experiments`.
     Raises:
@@ -43,11 +43,13 @@ def _side_by_side(tasks, profile, jobs, progress):
     threads = profile.train.threads
     jobs = jobs or (max(1, (os.cpu_count() or 1) // threads) if threads else 1)
     if any(paths.real_root(name) is None for name in paths.REAL_ROOTS):
-        corpus.render(profile, progress)  # before the workers would all begin to
+        with processes.state().main_process_first():
+            corpus.render(profile, progress)  # before the workers would all begin to
+    progress = progress and processes.state().is_main_process
     context = multiprocessing.get_context("spawn")
     tqdm.set_lock(context.RLock())
     bar = tqdm(total=len(tasks), desc="runs", unit="run", disable=not progress, position=0)
-    if jobs == 1:
+    if jobs == 1 or processes.state().num_processes > 1:  # a launcher's processes work on one training together
         results = []
         for task in tasks:
             results.append(task(position=1))

@@ -83,9 +83,13 @@ def predict_files(inputs, weights, output, strategy="resize", ratio=None, progre
     Returns:
         dict path -> reason of what could not be done; empty when all is well.
     Raises:
-        ValueError: nothing to do, or no such device; and what `from_pretrained` raises.
+        ValueError: nothing to do, or no such device; and what `from_pretrained` raises. OSError: the folder cannot be made.
     """
     photographs, failed = gather(inputs, output)
+    try:
+        Path(output).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(error.errno, f"{output}: cannot be made a folder ({error.strerror}); choose another") from None
     model, settings = _network(weights, device), (strategy, ratio)
     settings += (_fingerprint(model),)
     model = fast(model)

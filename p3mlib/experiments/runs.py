@@ -8,11 +8,12 @@ brought home as a few small files.
 import datetime
 import hashlib
 import json
+import logging
 import platform
 import shutil
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -22,11 +23,10 @@ import cv2
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from filelock import FileLock
 
 from p3mlib import paths
 from p3mlib.data import datasets
-from p3mlib.experiments import corpus
+from p3mlib.experiments import corpus, processes
 from p3mlib.experiments.evaluate import evaluate, transition_only, with_regions
 from p3mlib.experiments.train import fit
 from p3mlib.io import read_matte, write_image, write_text
@@ -34,6 +34,7 @@ from p3mlib.models import from_pretrained
 from p3mlib.models.inference import predict
 from p3mlib.traditional import METHODS
 
+log = logging.getLogger(__name__)
 GALLERY = 6  # predictions kept per test set
 
 
@@ -50,9 +51,13 @@ class Run:
 
     @property
     def record(self):
-        """Contents of run.json: before the training has finished only its seconds, if any."""
+        """Contents of run.json: before the training has finished its seconds, if any; nothing, with a warning, if damaged."""
         path = self.folder / "run.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        try:
+            return dict(json.loads(path.read_bytes())) if path.exists() else {}
+        except (ValueError, TypeError) as error:
+            log.warning("%s: damaged (%s), so its run is made anew", path, error)
+            return {}
 
     def update(self, **fields):
         """Write fields into run.json, atomically."""
@@ -150,24 +155,25 @@ def get(experiment, sets, force=False, progress=True, position=0):
 
 
 def _trained(experiment, force, progress, position):
-    """The trained run of an experiment. Processes that want the same one wait for the first."""
+    """The trained run of an experiment. Commands that want the same one wait for the first; a launcher's processes share it."""
     identity, profile = corpus.training_identity(experiment), experiment.profile
     run = Run(paths.runs(profile.name) / experiment.run_id(identity))
-    if run.record.get("finished") and not force:
+    if processes.agreed(run.record.get("finished")) and not force:
         return run
     base = _trained(experiment.pretraining, False, progress, position) if experiment.pretraining else None
     run.folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(run.folder.with_suffix(".lock")):
-        if force and run.folder.exists():
+    first = processes.state().is_main_process
+    with processes.locked(run.folder.with_suffix(".lock")):
+        if force and first and run.folder.exists():
             shutil.rmtree(run.folder)
-        if run.record.get("finished"):
+        if processes.agreed(run.record.get("finished")):
             return run
         run.folder.mkdir(exist_ok=True)
         portraits = corpus.kept("train", experiment.row.domain, profile, progress)
         faces = corpus.open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
-        with _threads(profile.train.threads), run.timed("training"):
+        with _threads(profile.train.threads), run.timed("training") if first else nullcontext():
             fit(experiment, portraits, run.folder, progress, position, faces, base and base.load())
-        run.update(
+        record = dict(
             row=experiment.name,
             method=experiment.row.method,
             training=experiment.training(identity),
@@ -178,6 +184,9 @@ def _trained(experiment, force, progress, position):
             evaluations={},
             **provenance(),
         )
+        if first:
+            run.update(**record)
+        processes.state().wait_for_everyone()
     return run
 
 
@@ -251,11 +260,25 @@ class _Network:
         return predict(self.model, sample["image"], *self.how, trimap=sample.get("trimap"))
 
 
+def _whole(table):
+    """True for a table of scores that is there and complete; a damaged one is named."""
+    if not table.exists():
+        return False
+    text = table.read_bytes()
+    lines = text.splitlines()
+    whole = len(lines) > 1 and text.endswith(b"\n") and len({line.count(b",") for line in lines}) == 1
+    if not whole:
+        log.warning("%s: damaged, so its images are scored anew", table)
+    return whole
+
+
 def _score(run, name, domain, profile, test, make_predictor, arguments, progress, position, **how):
-    """Score one set unless the record says that it was scored with the same `test` (a dict)."""
+    """Score one set, in the first process, unless the record says that it was scored with the same `test` (a dict)."""
+    if not processes.state().is_main_process:
+        return
     key, done = f"{name}.{domain}", run.record["evaluations"]
     table = run.folder / "per_image" / f"{key}.csv"
-    if done.get(key) == test and table.exists():
+    if done.get(key) == test and _whole(table):
         return
     predictor = make_predictor(*arguments)
     portraits = corpus.kept(name, domain, profile, progress)

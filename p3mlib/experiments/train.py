@@ -1,12 +1,15 @@
 """One training loop for every network, on any device, through Hugging Face accelerate."""
 
 import contextlib
+import logging
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm.auto import tqdm
@@ -14,8 +17,11 @@ from tqdm.auto import tqdm
 from p3mlib import paths
 from p3mlib.copy_paste import Draw, SourceFaces, copy_paste, pasting
 from p3mlib.data.augment import LAYERS, random_view
+from p3mlib.experiments import processes
 from p3mlib.io import atomic_path, forbid, write_text
 from p3mlib.models import backbones, build_model, load_imagenet, save_pretrained
+
+_SHARED = Path("/dev/shm")  # through which loader processes hand batches over
 
 
 class TrainingViews(Dataset):
@@ -52,8 +58,10 @@ class TrainingViews(Dataset):
         """Batch of views; with sources also `paste`, what `copy_paste.SourceFaces.draw` gives, where a target takes part."""
         batch = default_collate(views)
         if self.sources is not None:
-            rng = np.random.default_rng([self.seed, self.epoch, int(batch.pop("index")[0]), 1])
-            paste = self.sources.draw(batch["image"], batch.pop("facemask"), rng)
+            first = int(batch.pop("index")[0])
+            start = first % self.config.batch_size  # of this process's part in the batch that all of them share
+            rng = np.random.default_rng([self.seed, self.epoch, first - start, 1])
+            paste = self.sources.draw(batch["image"], batch.pop("facemask"), rng, start, self.config.batch_size)
             batch |= {"paste": paste} if paste else {}
         return batch
 
@@ -149,6 +157,11 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
     Writes `checkpoint.pt` and `train.csv` (mean of every loss term per epoch) after each epoch, `model.safetensors` at
     the end, all atomically.
 
+    Several processes share every batch: the same images a step as one alone, each process some of them, and one draw of copy and
+    paste for all. Gradients and printed losses are means over processes. On GPUs batch norm sees the whole batch; on CPUs, where
+    PyTorch cannot, each process normalises by its own part, and losses that divide by an area do so for each part, so curves
+    differ from those of one process.
+
     Args:
         experiment: config.Experiment. portraits: training samples. folder: of the run.
         progress:   show a bar; `position` is its line where several trainings run side by side.
@@ -170,12 +183,16 @@ def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
     config = experiment.train
     if len(portraits) < config.batch_size:
         raise ValueError(f"{len(portraits)} training images are fewer than one batch of {config.batch_size}")
-    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]  # a stage need not use all that learns
+    processes.state()  # before accelerate settles it without them
+    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True), kwargs_handlers=handlers)
+    if config.batch_size % accelerator.num_processes:
+        raise ValueError(f"a batch of {config.batch_size} cannot be shared evenly by {accelerator.num_processes} processes")
     network = build(experiment).to(memory_format=torch.channels_last)  # a quarter faster, on CPUs too
     row = experiment.row
     sources = SourceFaces(faces, row.copy_paste, config.size, config.in_memory) if row.copy_paste != "none" else None
     views = TrainingViews(portraits, config, experiment.seed, sources)
-    loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=config.workers, collate_fn=views.collate)
+    loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=_workers(views), collate_fn=views.collate)
     loader = accelerator.prepare(loader)
     stages, state = network.stages(), _read_checkpoint(folder)
     if pretrained is not None and config.base_epochs:
@@ -202,6 +219,8 @@ def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
             if len(history) >= begin + count:
                 continue
             objective = Objective(network, stage, experiment.seed + 1, row.layer if row.copy_paste == "fcp" else None)
+            if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+                objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
             optimiser = _optimiser(config, objective)
             objective, optimiser = accelerator.prepare(objective, optimiser)
             own = accelerator.unwrap_model(objective)
@@ -222,6 +241,25 @@ def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
         save_pretrained(network, folder)
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     return network
+
+
+def _workers(views):
+    """Loader processes: as configured, or none, with a warning, where shared memory is too small for their batches."""
+    workers, batch = views.config.workers, views.config.batch_size
+    if not workers or not _SHARED.is_dir():
+        return workers
+    view = sum(value.nbytes for value in views[0].values() if hasattr(value, "nbytes"))
+    needed, free = (
+        4 * workers * batch * view,
+        shutil.disk_usage(_SHARED).free,
+    )  # two batches each, and one with its pictures' parts
+    if needed <= free:
+        return workers
+    logging.getLogger(__name__).warning(
+        "%s has %d MB free and %d loader processes may need %d MB: data is loaded in the training's own process; "
+        "a container gets more by --shm-size", _SHARED, free >> 20, workers, needed >> 20
+    )  # fmt: skip
+    return 0
 
 
 def _optimiser(config, objective):
@@ -253,7 +291,9 @@ def _epoch(accelerator, objective, optimiser, loader, config, rates, where, bar)
             sums[name] = sums.get(name, 0.0) + value.item()
         bar.set_postfix(loss=f"{terms['total'].item():.3f}", refresh=False)
         bar.update()
-    return {name: value / len(rates) for name, value in sums.items()}
+    means = torch.tensor([value / len(rates) for value in sums.values()], dtype=torch.float64)
+    means = accelerator.reduce(means.to(accelerator.device), "mean") if accelerator.num_processes > 1 else means
+    return dict(zip(sums, means.tolist(), strict=True))
 
 
 def _checkpoint(folder, objective, optimiser, history):
@@ -265,6 +305,10 @@ def _checkpoint(folder, objective, optimiser, history):
 
 
 def _read_checkpoint(folder):
-    """What the last finished epoch left; empty before the first."""
+    """What the last finished epoch left; empty before the first, and with a warning where the file is damaged."""
     path = folder / "checkpoint.pt"
-    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else {}
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else {}
+    except Exception as error:  # whatever unpickling a damaged file ends in
+        logging.getLogger(__name__).warning("%s: damaged (%s), so the training begins anew", path, str(error).splitlines()[0])
+        return {}

@@ -32,6 +32,7 @@ def alone(target):
     try:
         yield
     finally:
+        (target / _LOCK).unlink(missing_ok=True)  # while it is held: who waits for it sees that, and makes a new one
         lock.release()
 
 

@@ -1,0 +1,65 @@
+"""Several processes of one training, as torchrun starts them: one run, written once, and one draw of faces for all."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from p3mlib.copy_paste import SourceFaces
+from p3mlib.experiments import processes, runs
+
+
+def launch(number, *command):
+    """Result of a command of p3mlib in so many processes."""
+    call = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(number), "-m", "p3mlib"]
+    return subprocess.run(
+        [*call, *command], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_two_processes_train_and_score_one_run(home):
+    done = launch(2, "train", "basic", "p3mnet_r34_fcp", "alphagan", "--profile", "smoke")
+    assert done.returncode == 0, done.stderr[-3000:]
+    folders = [line for line in done.stdout.splitlines() if line.strip()]
+    assert len(folders) == 3
+    for folder in folders:
+        run = runs.Run(home / folder)
+        record = run.record
+        assert record["finished"] and record["evaluations"] and not list(run.folder.rglob("*partial*"))
+        assert np.isfinite(run.training_log()["total"]).all()
+        assert all(len(pd.read_csv(table)) == 4 for table in (run.folder / "per_image").glob("*.csv"))
+    # Nothing is done again by one process, which takes the run for its own.
+    before = {path: path.read_bytes() for path in home.glob("runs/**/run.json")}
+    assert launch(1, "train", "basic", "p3mnet_r34_fcp", "alphagan", "--profile", "smoke").returncode == 0
+    assert before == {path: path.read_bytes() for path in home.glob("runs/**/run.json")}
+
+
+def test_a_failure_ends_all_processes_with_its_message(home):
+    done = launch(3, "train", "basic", "--profile", "smoke")
+    assert done.returncode and "cannot be shared evenly by 3 processes" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["icp", "fcp", "matched"])
+def test_processes_draw_parts_of_one_batch(kind):
+    rng = np.random.default_rng(0)
+    mask = np.zeros((40, 40), bool)
+    mask[8:30, 10:28] = True
+    faces = [{"name": str(n), "image": rng.random((40, 40, 3), dtype=np.float32), "facemask": mask} for n in range(5)]
+    sources = SourceFaces(faces, kind, 32, probability=0.7)
+    images, masks = torch.rand(8, 3, 32, 32), torch.zeros(8, 1, 32, 32)
+    masks[:, :, 6:20, 8:24] = 1
+    whole = sources.draw(images, masks, np.random.default_rng(3))
+    parts = [sources.draw(images[i : i + 4], masks[i : i + 4], np.random.default_rng(3), i, 8) for i in (0, 4)]
+    for key, expected in whole.items():
+        found = torch.cat([part[key] for part in parts])
+        assert torch.equal(found if len(found) == len(expected) else found[:1], expected), key
+
+
+def test_alone_nothing_waits(tmp_path):
+    assert processes.agreed({"a": 1}) == {"a": 1} and processes.state().num_processes == 1
+    with processes.locked(tmp_path / "x.lock"):
+        pass
