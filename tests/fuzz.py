@@ -149,7 +149,7 @@ def dataset(source, root, seed):
     images.mkdir(parents=True), mattes.mkdir()
     stems = set()
     for path in _files(source):
-        if path.suffix.lower() in io.IMAGE_SUFFIXES and path.stem not in stems and path.name[0] != ".":
+        if path.is_file() and path.suffix.lower() in io.IMAGE_SUFFIXES and path.stem not in stems and path.name[0] != ".":
             stems.add(path.stem)
             shutil.copy(path, images)
             try:
