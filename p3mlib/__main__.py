@@ -1,8 +1,8 @@
 """The command line: `python -m p3mlib COMMAND`, or `p3mlib COMMAND` where the package is installed.
 
-Commands: list, synth, verify, layers, anonymize, audit, train, predict, bench, export, claims, report, notebooks. Each tells what
-it takes with --help; the exit status is 0 if all is well, 1 if something is wrong with the data, 2 for wrong arguments, 130 when
-interrupted. P3M_TRACEBACK=1 shows where an error came from.
+Commands: list, synth, verify, layers, anonymize, audit, train, predict, ship, bench, export, claims, report, notebooks. Each
+tells what it takes with --help; the exit status is 0 if all is well, 1 if something is wrong with the data, 2 for wrong
+arguments, 130 when interrupted. P3M_TRACEBACK=1 shows where an error came from.
 """
 
 import json
@@ -102,7 +102,7 @@ def list_(profile: Profile = "laptop"):
     print("models    " + ", ".join(models.list_models()))
     for number, table in grid.tables.items():
         print(f"table {number:2}  {table.title}: {', '.join(table.rows or [m for m, f in table.methods.items() if f])}")
-    for experiment in grid.experiments(grid.rows, profile):
+    for experiment in grid.experiments(grid.trained(profile), profile):
         folder = runs.folder(experiment)
         state = "missing data" if folder is None else runs.Run(folder).state()
         print(f"row       {experiment.name:12} seed {experiment.seed}  {scale.name}  {state}")
@@ -252,12 +252,30 @@ def train(
     from p3mlib.experiments.parallel import run_all
 
     grid = config.load()
-    rows = rows or list(grid.rows)
+    rows = rows or grid.trained(profile)
     experiments = grid.experiments(rows, profile)
     if seed is not None:
         experiments = [grid.experiment(row, profile, seed) for row in rows]
     for run in run_all(experiments, {row: grid.sets(row) for row in rows}, jobs, force):
         processes.state().print(run.folder)
+
+
+@app.command()
+def ship(
+    rows: Annotated[list[str] | None, Argument(help="default: every row of the profile", autocompletion=_rows)] = None,
+    profile: Profile = "bases",
+):
+    """put finished runs into the package as bases, in half precision, with their cards"""
+    from p3mlib.experiments import config
+    from p3mlib.experiments.ship import ship as write
+
+    grid = config.load()
+    written, left = write(grid.experiments(rows or grid.trained(profile), profile))
+    for name in written:
+        print(f"{name}  written")
+    for why in left.values():
+        print(f"not written: {why}", file=sys.stderr)
+    return int(not written)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from p3mlib.experiments.profiles import Block, Many, Override, Pair, Profile, TrainChange
+from p3mlib.models import bases
 
 COPY_PASTE = {"none": "", "icp": "ICP", "fcp": "FCP", "matched": "matched CP"}  # as the tables print them
 
@@ -103,13 +104,19 @@ class Experiment(Block):
         row, seed = self.row.model_copy(update=plain), self.seed if self.train.base_per_seed else 0
         return self.model_copy(update={"name": f"{self.row.model}_{stage}", "row": row, "seed": seed})
 
+    @property
+    def start(self):
+        """Name of the base of the package (models.bases) that this training goes on from; None without."""
+        return bases.find(self.row.network, self.seed) if self.train.init == "base" else None
+
     def training(self, data):
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""
         train = self.train.model_dump(by_alias=True, exclude={"workers", "in_memory"})
         row = {"model": self.row.model, "options": dict(self.row.options), "train": self.row.domain}
         if self.row.copy_paste != "none":
             row |= {"copy_paste": self.row.copy_paste, "layer": self.row.layer}
-        return {**row, **train, "seed": self.seed, "data": data}
+        start = {"start": bases.cards()[self.start]["sha256"]} if self.start else {}
+        return {**row, **train, **start, "seed": self.seed, "data": data}
 
     def run_id(self, data):
         """Readable name plus a hash of `training(data)`."""
@@ -154,6 +161,11 @@ class Grid(Block):
         merged = functools.reduce(_merged, [{"seeds": scale.seeds}, model, network, known.stated(), own])
         return Experiment(name=row, row=Row(**merged), profile=scale, seed=seed)
 
+    def trained(self, profile):
+        """Names of the rows that a profile trains: all, or those of its `treatments`."""
+        treatments = self.profile(profile).treatments or tuple(self.treatments)
+        return [pattern.replace("NET", name) for pattern in treatments for name in self.treatments[pattern].networks]
+
     def sets(self, row):
         """Test sets of all tables that show a row, each once, in order."""
         tables = [table for table in self.tables.values() if row in table.rows]
@@ -195,6 +207,7 @@ def parse(text):
         raise ValueError("\n".join(map(_message, error.errors()))) from None
     named = {**{row.model: row for row in grid.rows.values()}, **grid.networks, **grid.rows}
     uses = [(f"profiles.{name}.overrides", p.overrides, "model, network or row", named) for name, p in grid.profiles.items()]
+    uses += [(f"profiles.{n}.treatments", p.treatments, "row", grid.treatments) for n, p in grid.profiles.items()]
     uses += [(f"tables.{number}.rows", table.rows, "row", grid.rows) for number, table in grid.tables.items()]
     uses += [(f"notebooks.{n}", needs, "row or table", {**grid.rows, **grid.tables}) for n, needs in grid.needs.items()]
     for where, names, what, known in uses:

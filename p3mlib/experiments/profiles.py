@@ -41,7 +41,7 @@ class TrainConfig(Block):
     name that run ids know: it stays when a field is renamed."""
 
     width: float
-    init: Literal["imagenet", "scratch"]
+    init: Literal["imagenet", "scratch", "base"]
     base_epochs: int = Field(serialization_alias="pretrain")
     encoder_epochs: int = Field(serialization_alias="encoder")
     base_per_seed: bool = Field(serialization_alias="own_base")
@@ -108,3 +108,4 @@ class Profile(Block):
     test: TestConfig
     bench: BenchConfig
     overrides: dict[str, Override]
+    treatments: Many[str] = ()

@@ -30,7 +30,7 @@ from p3mlib.experiments import corpus, processes
 from p3mlib.experiments.evaluate import evaluate, transition_only, with_regions
 from p3mlib.experiments.train import fit
 from p3mlib.io import read_matte, write_image, write_text
-from p3mlib.models import from_pretrained
+from p3mlib.models import bases, from_pretrained
 from p3mlib.models.inference import predict
 from p3mlib.traditional import METHODS
 
@@ -172,12 +172,14 @@ def _trained(experiment, force, progress, position):
         portraits = corpus.kept("train", experiment.row.domain, profile, progress)
         faces = corpus.open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads), run.timed("training") if first else nullcontext():
-            fit(experiment, portraits, run.folder, progress, position, faces, base and base.load())
+            start = base.load() if base else bases.load(experiment.start) if experiment.start else None
+            fit(experiment, portraits, run.folder, progress, position, faces, start)
         record = dict(
             row=experiment.name,
             method=experiment.row.method,
             training=experiment.training(identity),
             pretraining=base.id if base else None,
+            base=experiment.start,
             images=len(portraits),
             read=sorted({*portraits.folders(), *(faces.folders() if faces else []), *(base.record["read"] if base else [])}),
             finished=_now(),

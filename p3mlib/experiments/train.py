@@ -166,8 +166,8 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
         experiment: config.Experiment. portraits: training samples. folder: of the run.
         progress:   show a bar; `position` is its line where several trainings run side by side.
         faces:      celeba.Faces, for rows with copy and paste.
-        pretrained: the network of `experiment.pretraining`; of a base all weights go on and only the last stage is trained, of an
-            encoder only the backbones go on. None: from the seed.
+        pretrained: the network of `experiment.pretraining` or `experiment.start`; of a base all weights go on and only the last
+            stage is trained, of an encoder only the backbones go on. None: from the seed.
     Returns:
         the trained network, on its device, in eval mode.
     Raises:
@@ -195,7 +195,7 @@ def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=_workers(views), collate_fn=views.collate)
     loader = accelerator.prepare(loader)
     stages, state = network.stages(), _read_checkpoint(folder)
-    if pretrained is not None and config.base_epochs:
+    if pretrained is not None and (config.base_epochs or config.init == "base"):
         stages = stages[-1:]
         network.load_state_dict(pretrained.state_dict())
     elif pretrained is not None:

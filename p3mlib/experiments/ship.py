@@ -1,0 +1,62 @@
+"""From finished runs to bases of the package: weights in half precision, each with a card that says what it is."""
+
+from p3mlib.anonymize import default_kernel
+from p3mlib.experiments import corpus, runs
+from p3mlib.io import reason
+from p3mlib.matte import make_trimap
+from p3mlib.models import bases
+from p3mlib.models.inference import predict
+
+LICENCE = "MIT, as the package; trained on P3M-Synth alone, without a photograph"
+NOT_FOR = "photographs: no real portrait was seen; a start for trainings on P3M-Synth, not a tool for cutting people out"
+_TRIED = 4  # test images on which half and full precision are compared
+_ALIKE = 0.002  # mean absolute difference of their mattes
+
+
+def ship(experiments, folder=bases.FOLDER):
+    """Write the bases of finished runs, and pass over what is not finished.
+
+    Args:
+        experiments: of one profile. folder: of the bases.
+    Returns:
+        (names of the bases that were written, dict name -> why not).
+    """
+    written, left = [], {}
+    for experiment in experiments:
+        name = f"{experiment.row.network}-s{experiment.seed}"
+        try:
+            _ship(name, experiment, folder)
+            written.append(name)
+        except ValueError as error:
+            left[name] = reason(error, name)
+    return written, left
+
+
+def _ship(name, experiment, folder):
+    row, run = experiment.row, runs.Run(runs.folder(experiment) or "")
+    record = run.record
+    if row.domain != "B" or row.copy_paste != "none":
+        raise ValueError(f"{experiment.name} is no base: bases are trained on blurred images, without copy and paste")
+    if not record.get("finished") or not record["evaluations"]:
+        raise ValueError(f"{run.folder}: not finished and scored; python -m p3mlib train {experiment.name} does it")
+    card = {key: record[key] for key in ("commit", "device", "images", "versions")}
+    card |= {"run": run.id, "data": record["training"]["data"], "seed": experiment.seed, "licence": LICENCE, "not for": NOT_FOR}
+    card |= {"epochs": len(run.training_log()), "seconds": record["seconds"]["training"]}
+    card["steps"] = card["epochs"] * (record["images"] // experiment.train.batch_size)
+    card["SAD"] = {key: round(run.per_image(*key.rsplit(".", 1))["SAD"].mean(), 3) for key in sorted(record["evaluations"])}
+    model = run.load()
+    card["half precision"] = _difference(experiment, model, bases.halved(model))
+    bases.write(name, model, card, folder)
+
+
+def _difference(experiment, *models):
+    """Largest mean absolute difference of the mattes of two networks over some test images; ValueError where they differ."""
+    largest, portraits = 0.0, corpus.kept("P3M-500-P", "B", experiment.profile, False)
+    for index in range(min(_TRIED, len(portraits))):
+        image, alpha = (portraits[index][key] for key in ("image", "alpha"))
+        trimap = make_trimap(alpha, default_kernel(alpha.shape))
+        full, half = (predict(model, image, trimap=trimap if model.channels > 3 else None) for model in models)
+        largest = max(largest, float(abs(full - half).mean()))
+    if largest > _ALIKE:
+        raise ValueError(f"its mattes move by {largest:.4f} on average in half precision")
+    return round(largest, 6)

@@ -1,0 +1,98 @@
+"""Bases of the package: half precision, checked when loaded, written from finished runs, and where trainings go on from."""
+
+import json
+
+import pytest
+import torch
+from test_runs import experiment, scaled
+
+from p3mlib.experiments import config, runs
+from p3mlib.experiments.ship import ship
+from p3mlib.io import DamagedFile
+from p3mlib.models import bases, build_model
+
+
+def basic():
+    return build_model("p3mnet_resnet34", width=0.0625, tfi=False, sbfi=False, dbfi=False)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Two bases of one network, in a folder of their own that everything takes for the package's."""
+    folder = tmp_path / "bases"
+    for seed in range(2):
+        torch.manual_seed(seed)
+        bases.write(f"basic-s{seed}", basic(), {"data": "made up"}, folder)
+    for function in (bases.cards, bases.find, bases.load, bases.write):
+        monkeypatch.setattr(function, "__defaults__", (folder,))
+    return folder
+
+
+def test_a_base_is_half_as_large_and_comes_back_nearly_the_same(folder):
+    torch.manual_seed(0)
+    model, base = basic().eval(), bases.load("basic-s0")
+    for (key, ours), theirs in zip(model.state_dict().items(), base.state_dict().values(), strict=True):
+        assert ours.dtype == theirs.dtype and torch.allclose(ours.float(), theirs.float(), rtol=1e-3, atol=1e-6), key
+    floats = sum(value.numel() for value in model.state_dict().values() if value.is_floating_point())
+    assert (folder / "basic-s0.safetensors").stat().st_size < 3 * floats
+    assert not base.training and bases.cards()["basic-s0"]["data"] == "made up"
+    again = bases.halved(model).state_dict()
+    assert all(torch.equal(again[key], value) for key, value in base.state_dict().items())
+
+
+def test_seeds_take_bases_in_turn_and_unknown_names_are_listed(folder):
+    assert [bases.find("basic", seed) for seed in range(3)] == ["basic-s0", "basic-s1", "basic-s0"]
+    with pytest.raises(KeyError, match="no base of 'gfm'; there are basic"):
+        bases.find("gfm", 0)
+    with pytest.raises(KeyError, match="no base 'basic-s7'; there are basic-s0, basic-s1"):
+        bases.load("basic-s7")
+    assert bases.cards(folder / "nowhere") == {}
+
+
+def test_a_flipped_byte_and_a_missing_file_are_named(folder):
+    path = folder / "basic-s1.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile, match=r"basic-s1.safetensors: damaged, its SHA-256"):
+        bases.load("basic-s1")
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"basic-s1.safetensors: no such file, though cards.json describes it"):
+        bases.load("basic-s1")
+
+
+def test_a_training_goes_on_from_a_base_of_its_seed(home, folder):
+    one, scratch = (experiment("basic", init=init, epochs=1, lr=1e-12) for init in ("base", "scratch"))
+    assert one.start == "basic-s0" and scratch.start is None
+    ids = {e.run_id("d") for e in (one, one.model_copy(update={"seed": 1}), scratch)}
+    assert len(ids) == 3
+    run = runs.get(one, [], progress=False)
+    assert run.record["base"] == "basic-s0"
+    end, start = run.load(), bases.load("basic-s0")
+    for key, value in start.named_parameters():
+        torch.testing.assert_close(end.get_parameter(key), value, atol=1e-9, rtol=0)
+    before = one.run_id("d")
+    bases.write("basic-s0", basic(), {}, folder)
+    assert one.run_id("d") != before, "another base is another training"
+
+
+def test_finished_runs_become_bases_and_others_are_named(home, tmp_path):
+    done, begun = experiment("gfm", epochs=1), experiment("dim", epochs=1)
+    pasted = scaled(config.load().experiment("p3mnet_r34_icp", "smoke"), {})
+    runs.get(done, [("P3M-500-P", "B")], progress=False)
+    written, left = ship([done, begun, pasted], tmp_path / "new")
+    assert written == ["gfm-s0"] and left.keys() == {"dim-s0", "p3mnet_r34-s0"}
+    assert "not finished and scored; python -m p3mlib train dim" in left["dim-s0"] and "is no base" in left["p3mnet_r34-s0"]
+    card = json.loads((tmp_path / "new" / "cards.json").read_text())["gfm-s0"]
+    assert card["epochs"] == 1 and card["steps"] == 2 and card["seconds"] > 0 and set(card["SAD"]) == {"P3M-500-P.B"}
+    assert card["half precision"] < 0.002 and card["model"] == "gfm" and "real portrait" in card["not for"]
+    assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+def test_the_bases_of_the_package_are_as_their_cards_say():
+    grid = config.load()
+    for name in bases.cards():
+        network, _, seed = name.rpartition("-s")
+        base, wanted = bases.load(name), grid.experiment(network, "bases", int(seed))
+        assert base.config["options"] == {"width": wanted.train.width, **wanted.row.options}
+    assert sum(path.stat().st_size for path in bases.FOLDER.glob("*")) < 40e6
