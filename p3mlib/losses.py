@@ -8,6 +8,7 @@ import functools
 
 import torch
 import torch.nn.functional as F
+from torch import distributed
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SEGMENTATION_TERMS = ("ce_global", "ce_side2", "ce_side1", "ce_side0")
@@ -97,6 +98,20 @@ def segmentation_loss(logits, trimap):
     return _cross_entropy(logits, trimap_labels(trimap))
 
 
+def shared_sum(weight, plus=0):
+    """Sum of weights that divides a loss, and `plus`: (N, ...) tensor -> scalar tensor, without gradient where it is shared.
+
+    Where processes share a batch it is the sum over all of it, divided by their number: the mean of their losses is then the loss
+    of the whole batch, as it is for plain means.
+    """
+    total = weight.sum()
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return total + plus
+    total = total.detach().clone()
+    distributed.all_reduce(total)
+    return (total + plus) / distributed.get_world_size()
+
+
 @full_precision
 def alpha_loss(pred, alpha, mask=None):
     """Smooth absolute difference of two mattes, sqrt(d^2 + 1e-12).
@@ -113,7 +128,7 @@ def alpha_loss(pred, alpha, mask=None):
     same_shape(pred=pred, alpha=alpha, mask=mask)
     if mask is None:
         return ((pred - alpha).square() + _TINY).sqrt().mean()
-    return (((pred - alpha) * mask).square() + _TINY).sqrt().sum() / (mask.sum() + 1)
+    return (((pred - alpha) * mask).square() + _TINY).sqrt().sum() / shared_sum(mask, 1)
 
 
 @functools.lru_cache(maxsize=64)

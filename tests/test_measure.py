@@ -28,8 +28,8 @@ def no_cnn(monkeypatch):
 
 
 def test_sizes_views_and_groups(folder, no_cnn):
-    rows = [row for task in ((("a0",), 100), (("a5",), 100)) for row in measure._task(folder, task)]
-    rows += measure._task(folder, (tuple(f"a{n}" for n in range(6)), 60))
+    rows = [row for names in (("a0",), ("a5",)) for row in measure._task(folder, (100,), names)]
+    rows += measure._task(folder, (60,), tuple(f"a{n}" for n in range(6)))
     alone, wall, group = rows[:4], rows[4:8], rows[8:]
     assert [row["view"] for row in alone] == ["upright", "grey", "on its side", "upside down"]
     assert all(row["found"] and not row["extra"] and not row["open"] for row in alone)
@@ -40,9 +40,9 @@ def test_sizes_views_and_groups(folder, no_cnn):
 
 def test_a_face_that_was_not_hidden_is_open(folder, no_cnn, monkeypatch):
     monkeypatch.setattr(measure, "hide", lambda image, *_: Hidden(image, image[..., 0] < 0, None, 0))
-    assert all(row["open"] for row in measure._task(folder, (("a0",), 100)))
+    assert all(row["open"] for row in measure._task(folder, (100,), ("a0",)))
     monkeypatch.setattr(measure.faces, "same_place", lambda *_: False)
-    assert not any(row["found"] for row in measure._task(folder, (("a0",), 100)))
+    assert not any(row["found"] for row in measure._task(folder, (100,), ("a0",)))
 
 
 def test_the_table_by_size(folder):

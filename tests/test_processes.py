@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from p3mlib.copy_paste import SourceFaces
-from p3mlib.experiments import processes, runs
+from p3mlib.experiments import config, processes, runs
 
 
 def launch(number, *command):
@@ -21,7 +21,7 @@ def launch(number, *command):
     )
 
 
-def test_two_processes_train_and_score_one_run(home):
+def test_two_processes_train_and_score_one_run(home, monkeypatch):
     done = launch(2, "train", "basic", "p3mnet_r34_fcp", "alphagan", "--profile", "smoke")
     assert done.returncode == 0, done.stderr[-3000:]
     folders = [line for line in done.stdout.splitlines() if line.strip()]
@@ -32,6 +32,12 @@ def test_two_processes_train_and_score_one_run(home):
         assert record["finished"] and record["evaluations"] and not list(run.folder.rglob("*partial*"))
         assert np.isfinite(run.training_log()["total"]).all()
         assert all(len(pd.read_csv(table)) == 4 for table in (run.folder / "per_image").glob("*.csv"))
+    # The first training of the chain saw what one process sees: the same batches, batch norm over all of them.
+    base = config.load().experiment("alphagan", "smoke").pretraining
+    shared = runs.Run(runs.folder(base)).training_log()["total"]
+    monkeypatch.setenv("P3M_RUNS", "alone")
+    np.testing.assert_allclose(runs.get(base, [], progress=False).training_log()["total"], shared, rtol=1e-4)
+    monkeypatch.delenv("P3M_RUNS")
     # Nothing is done again by one process, which takes the run for its own.
     before = {path: path.read_bytes() for path in home.glob("runs/**/run.json")}
     assert launch(1, "train", "basic", "p3mnet_r34_fcp", "alphagan", "--profile", "smoke").returncode == 0

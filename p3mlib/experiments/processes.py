@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
+import torch.distributed.nn.functional as shared
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, parse_flag_from_env
 from filelock import FileLock
+from timm.layers import BatchNormAct2d, convert_sync_batchnorm
+from torch import nn
 
 PATIENCE = timedelta(days=7)  # the others wait for the first to score; where a process dies, the launcher ends all
 
@@ -38,3 +41,42 @@ def locked(path):
     else:
         state().wait_for_everyone()
         yield
+
+
+def share_batch_norm(module):
+    """The module with batch norms that see the whole batch: PyTorch's own on GPUs, ours on CPUs, where it has none."""
+    if next(module.parameters()).device.type != "cpu":
+        return convert_sync_batchnorm(module)
+    shared_kinds = {nn.BatchNorm2d: _SharedBatchNorm, BatchNormAct2d: _SharedBatchNormAct}
+    for part in module.modules():
+        part.__class__ = shared_kinds.get(type(part), type(part))
+    return module
+
+
+class _SharedBatchNorm(nn.BatchNorm2d):
+    """Batch norm over equal parts of a batch in all processes."""
+
+    def forward(self, image):
+        """(N, C, H, W) -> the same, normalised by mean and variance over all processes' N, H and W."""
+        return _normalised(self, image) if self.training else super().forward(image)
+
+
+class _SharedBatchNormAct(BatchNormAct2d):
+    """timm's batch norm with an activation, over equal parts of a batch in all processes."""
+
+    def forward(self, image):
+        """(N, C, H, W) -> the same, normalised as by `_SharedBatchNorm`, and activated."""
+        return self.act(self.drop(_normalised(self, image))) if self.training else super().forward(image)
+
+
+def _normalised(norm, image):
+    number, channels = state().num_processes, (1, -1, 1, 1)
+    mean = shared.all_reduce(image.mean((0, 2, 3))) / number
+    apart = image - mean.view(channels)
+    variance = shared.all_reduce(apart.square().mean((0, 2, 3))) / number
+    with torch.no_grad():
+        count = image.numel() // image.shape[1] * number
+        norm.num_batches_tracked += 1
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * count / (count - 1), norm.momentum)
+    return apart * (norm.weight * (variance + norm.eps).rsqrt()).view(channels) + norm.bias.view(channels)

@@ -158,9 +158,9 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
     the end, all atomically.
 
     Several processes share every batch: the same images a step as one alone, each process some of them, and one draw of copy and
-    paste for all. Gradients and printed losses are means over processes. On GPUs batch norm sees the whole batch; on CPUs, where
-    PyTorch cannot, each process normalises by its own part, and losses that divide by an area do so for each part, so curves
-    differ from those of one process.
+    paste for all. Gradients and printed losses are means over processes; batch norm and losses that divide by an area see the
+    whole batch. What is drawn inside a network (dropout, stochastic depth) is drawn by each process, and with P3M-FCP the one
+    source passes the encoder in each of them, so there curves differ from those of one process by more than rounding.
 
     Args:
         experiment: config.Experiment. portraits: training samples. folder: of the run.
@@ -219,8 +219,8 @@ def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
             if len(history) >= begin + count:
                 continue
             objective = Objective(network, stage, experiment.seed + 1, row.layer if row.copy_paste == "fcp" else None)
-            if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
-                objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+            if accelerator.num_processes > 1:
+                objective = processes.share_batch_norm(objective.to(accelerator.device))
             optimiser = _optimiser(config, objective)
             objective, optimiser = accelerator.prepare(objective, optimiser)
             own = accelerator.unwrap_model(objective)

@@ -24,6 +24,7 @@ SIZES = (24, 32, 48, 64, 100, 200)  # pixels from cheek to cheek
 TURNS = {"on its side": cv2.ROTATE_90_CLOCKWISE, "upside down": cv2.ROTATE_180}
 VIEWS = ("upright", "grey", *TURNS, "group of six")
 _GROUP, _COLUMNS, _GREY = 6, 3, 0.5
+_LARGE = 60  # pixels; no face in the portraits themselves is smaller
 _NECK = 0.75  # of the width of the skin's bounding box: about the width of a face, where no detector finds it
 
 
@@ -45,8 +46,8 @@ def measure(folder, sizes=SIZES, limit=None, jobs=None, progress=True):
     if not names:
         raise FileNotFoundError(f"{folder}: no image/*.jpg in it; name a folder of portraits with masks of their skin in skin/")
     groups = [tuple(names[i : i + _GROUP]) for i in range(0, len(names) - _GROUP + 1, _GROUP)]
-    tasks = [(some, size) for size in sizes for some in [*((name,) for name in names), *groups]]
-    work = partial(_task, Path(folder))
+    tasks = [*groups, *((name,) for name in names)]
+    work = partial(_task, Path(folder), sizes)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         done = tqdm(pool.map(work, tasks), total=len(tasks), desc="faces by size", unit="picture", disable=not progress)
         return pd.DataFrame([row for rows in done for row in rows])
@@ -72,30 +73,37 @@ def by_size(table):
     return found
 
 
-def _task(folder, task):
-    """Rows of one portrait in all its views, or of one group."""
-    names, size = task
+def _task(folder, sizes, names):
+    """Rows of one portrait in all its views, or of one group, at all sizes."""
     cv2.setNumThreads(1)
-    people = [_portrait(folder, name, size) for name in names]
-    if len(people) > 1:
-        return _rows(names, size, "group of six", *_beside(people))
-    (image, face) = people[0]
-    grey = np.repeat(image.mean(2, keepdims=True), 3, 2)
-    rows = _rows(names, size, "upright", image, [face]) + _rows(names, size, "grey", grey, [face])
-    for view, turn in TURNS.items():
-        rows += _rows(names, size, view, cv2.rotate(image, turn), [_turned(face, image.shape, turn)])
+    people, rows = [_portrait(folder, name) for name in names], []
+    for size in sizes:
+        small = [_scaled(*person, size) for person in people]
+        if len(small) > 1:
+            rows += _rows(names, size, "group of six", *_beside(small))
+            continue
+        (image, face) = small[0]
+        grey = np.repeat(image.mean(2, keepdims=True), 3, 2)
+        rows += _rows(names, size, "upright", image, [face]) + _rows(names, size, "grey", grey, [face])
+        for view, turn in TURNS.items():
+            rows += _rows(names, size, view, cv2.rotate(image, turn), [_turned(face, image.shape, turn)])
     return rows
 
 
-def _portrait(folder, name, size):
-    """Picture whose face is `size` px wide, and the Face in it; without landmarks where no detector sees it at full size."""
+def _portrait(folder, name):
+    """(picture, Face, its width in pixels) as it is on disk; without landmarks where no detector sees the face."""
     image, skin = io.read_photograph(folder / "image" / f"{name}.jpg"), io.read_mask(folder / "skin" / f"{name}.png")
     y, x = np.nonzero(skin)
     middle, width = (np.median(x), np.median(y)), _NECK * np.ptp(x)
-    near = [face for face in faces.detect(image, faces.SMALLEST) if _holds(face.box, middle)]
+    near = [face for face in faces.detect(image, _LARGE) if _holds(face.box, middle)]
     box = (middle[0] - width / 2, middle[1] - width / 2, middle[0] + width / 2, middle[1] + width / 2)
     face = near[0] if near else faces.Face(None, box, 0.0, "skin")
-    scale = size / (face_width(face.landmarks) if near else width)
+    return image, face, face_width(face.landmarks) if near else width
+
+
+def _scaled(image, face, width, size):
+    """Picture whose face is `size` px wide, and the Face in it."""
+    scale = size / width
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     shape = [max(1, round(scale * side)) for side in image.shape[1::-1]]
     return np.clip(cv2.resize(image, shape, interpolation=how), 0, 1), _moved(face, scale, (0, 0))

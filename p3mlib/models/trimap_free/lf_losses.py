@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from p3mlib.losses import full_precision, same_shape
+from p3mlib.losses import full_precision, same_shape, shared_sum
 
 SOLID = 0.05
 BRANCHES = ("encoder", "foreground", "background")
@@ -76,7 +76,7 @@ def fusion_loss(pred, alpha):
     same_shape(pred=pred, alpha=alpha)
     weight = 1 - 0.9 * _solid(alpha).to(alpha.dtype)
     return {
-        "alpha": (weight * ((pred - alpha).square() + _EPS).sqrt()).sum() / weight.sum(),
+        "alpha": (weight * ((pred - alpha).square() + _EPS).sqrt()).sum() / shared_sum(weight),
         "sparsity": ((pred + 1e-5) ** 0.9 + (1 - pred + 1e-5) ** 0.9).mean(),
         "gradient": gradient_loss(pred, alpha),
     }
