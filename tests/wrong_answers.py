@@ -220,11 +220,14 @@ def real_09():
         ("09.1", 1300 / 26, size, "way round"),
         ("09.1", 2, size, "percent"),
         ("09.1", 26 * 1720 / 1300, size, "mean over pixels"),
-        ("09.3", np.corrcoef([5, 6, 7], [12, 40, 15])[0, 1], {}, "Pearson"),
-        ("09.3", 1, {}, "same order"),
-        ("09.3", 0, {}, "no relation"),
-        ("09.3", 1 / 3, {}, "Kendall"),
-        ("09.3", -0.5, {}, "sign"),
+        ("09.3", 1, {}, "same for both"),
+        ("09.3", 0.1, {}, "way round"),
+        ("09.3", 100, {}, "fewer"),
+        ("09.4", np.corrcoef([5, 6, 7], [12, 40, 15])[0, 1], {}, "Pearson"),
+        ("09.4", 1, {}, "same order"),
+        ("09.4", 0, {}, "no relation"),
+        ("09.4", 1 / 3, {}, "Kendall"),
+        ("09.4", -0.5, {}, "sign"),
     ]
 
 

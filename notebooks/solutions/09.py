@@ -11,7 +11,10 @@ check("09.1", 26 / report.PAPER_KILOPIXELS["RWP"], kilopixels=report.PAPER_KILOP
 # 09.2 The inside of a person is known foreground.
 check("09.2", "b")
 
-# 09.3 Ranks 1, 2, 3 and 1, 3, 2: 1 - 6 * 2 / (3 * 8).
-check("09.3", spearmanr([5, 6, 7], [12, 40, 15]).statistic)
+# 09.3 Squares: 100 pixels times 1 over 1000 pixels times 0.01.
+check("09.3", (100 * 1**2) / (1000 * 0.1**2))
+
+# 09.4 Ranks 1, 2, 3 and 1, 3, 2: 1 - 6 * 2 / (3 * 8).
+check("09.4", spearmanr([5, 6, 7], [12, 40, 15]).statistic)
 
 print(progress("09"))

@@ -14,7 +14,7 @@ check("10.1", (400 / 100) ** 0.5)
 # 10.2 One value for each target; sizes and angles stay.
 check("10.2", same._replace(apply=torch.tensor([True, True, False, False])))
 
-# 10.3 The loss is about the targets; of the source no matte is known.
+# 10.3 One source joins the batch; no loss is about it, because its matte is not known.
 check("10.3", "b")
 
 # 10.4 What was won back over what was lost.

@@ -1,12 +1,24 @@
 """Exercises of notebook 09: sizes, where errors lie, and orders of methods."""
 
+import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
 from p3mlib.exercises.exercise import Exercise
 from p3mlib.exercises.judges import choice, number
+from p3mlib.metrics import mse, sad
 
 _SAD = 26
 _ONE, _OTHER = (5, 6, 7), (12, 40, 15)
+
+
+def _wrong(pixels, by):
+    """A prediction of an empty matte that is wrong in so many pixels, and the matte."""
+    pred = np.zeros((50, 50))
+    pred.flat[:pixels] = by
+    return pred, np.zeros_like(pred)
+
+
+_MANY, _FEW = _wrong(1000, 0.1), _wrong(100, 1.0)
 
 
 EXERCISES = (
@@ -51,12 +63,38 @@ EXERCISES = (
             "What is missing of a person is known foreground; SAD-FG counts it.",
             a="The transition area is a band around the outline; a lost arm or face lies mostly inside of it.",
             c="SAD-BG counts what was taken for a person and is none, such as a chair.",
-            d="Grad sees the outlines, few pixels of the many that are missing.",
+            d="Every pixel belongs to one region alone, and what is missing lies mostly in one of them.",
         ),
         ("Which region of the trimap is the inside of a person?", "A missing person has alpha 0 where it should be 1."),
     ),
     Exercise(
         "09.3",
+        "predict",
+        "the same SAD, another MSE",
+        number(
+            lambda: mse(*_FEW) / mse(*_MANY),
+            "a factor",
+            "Squares punish few large errors more than many small ones: a lost arm shows in MSE, a grey veil in SAD.",
+            [
+                (
+                    lambda: sad(*_FEW) / sad(*_MANY),
+                    "That is the ratio of SAD, which is the same for both; MSE squares every error first.",
+                ),
+                (lambda: mse(*_MANY) / mse(*_FEW), "The wrong way round: squares make the large errors count more."),
+                (
+                    lambda: (mse(*_FEW) / mse(*_MANY)) ** 2,
+                    "The errors are squared, their number is not: there are fewer of the large ones.",
+                ),
+                (lambda: (mse(*_FEW) / mse(*_MANY)) ** 0.5, "No root is taken: MSE stays the mean of squares."),
+            ],
+        ),
+        (
+            "Write the number of pixels times the square of the error, for both.",
+            "The images are of one size, so the sums compare as the means.",
+        ),
+    ),
+    Exercise(
+        "09.4",
         "predict",
         "a rank correlation",
         number(

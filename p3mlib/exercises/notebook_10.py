@@ -83,15 +83,15 @@ EXERCISES = (
     Exercise(
         "10.3",
         "explain",
-        "why the source has no gradient in FCP",
+        "what FCP does that ICP does not",
         choice(
             "b",
-            "Its matte is unknown. A gradient would bend the source's features to whatever helps another image's loss.",
-            a="Memory is saved, but that is no reason: the encoder would learn from it if it were right.",
-            c="It may be shown to the network, and is. PPT forbids faces of the data set, not those whose people agreed.",
-            d="The features that were replaced get no gradient either way; the question is about those pasted in.",
+            "Nothing is known of the source's matte: a gradient would bend its features to whatever helps another image's loss.",
+            a="Both do that: outside of the target's mask nothing is ever pasted.",
+            c="That is ICP, which pastes into images, before the network; FCP has one source for the whole batch.",
+            d="Neither does: PPT forbids it. The sources are faces of people who may be shown, from another data set.",
         ),
-        ("For which image is there a loss?", "What is known about the source's matte?"),
+        ("Where is pasted, before the network or within it?", "For which images is there a loss, and for which is there none?"),
     ),
     Exercise(
         "10.4",
