@@ -28,7 +28,7 @@ WINGS = [
     {"synthetic"},
     {"experiments", "privacy"},
     {"results", "drawing"},
-    {"widgets"},
+    {"widgets", "exercises"},
     {"__main__"},
 ]
 
@@ -204,7 +204,18 @@ def test_no_module_imports_itself_through_others():
 
 
 def test_every_wing_says_what_lives_there():
-    for wing in ("data", "privacy", "experiments", "results", "drawing", "widgets", "models", "synthetic", "traditional"):
+    for wing in (
+        "data",
+        "privacy",
+        "experiments",
+        "results",
+        "drawing",
+        "widgets",
+        "exercises",
+        "models",
+        "synthetic",
+        "traditional",
+    ):
         text = ast.get_docstring(ast.parse((ROOT / "p3mlib" / wing / "__init__.py").read_text()))
         assert "Imports " in text and "Used from outside" in text, wing
 
