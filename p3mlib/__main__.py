@@ -145,10 +145,12 @@ def synth(
 @app.command()
 def verify(folder: Folder):
     """name damaged, missing, mis-sized and mismatched files of a data set"""
-    from p3mlib.data.verify import verify
+    from p3mlib.data.verify import remarks, verify
     from p3mlib.io import printable
 
     problems = verify(folder)
+    for text in remarks(folder):
+        print(f"{'note':11} {text}")
     for problem in problems:
         print(f"{problem.kind:11} {printable(problem.path)}: {printable(problem.message)}")
     print(f"{folder}: {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}")

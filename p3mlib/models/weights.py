@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -105,10 +106,11 @@ def candidates(state):
     return [name for name, model in _released().items() if fits(model, state)]
 
 
+@cache
 def _released():
     """Name -> network whose values mean nothing, of all whose weights were released."""
     models = {}
     for name in [*list_models(), *_VARIANTS]:
         with torch.device("cpu" if name == "gca" else "meta"):  # spectral norms take ten times as long on "meta"
-            models[name] = _build(name)
+            models[name] = _build(name).to("meta")
     return {name: model for name, model in models.items() if released(model)}
