@@ -59,7 +59,8 @@ class Protocol:
             areas = "SAD-Out outside a band around the contour of 1.9% of the side; IoU and Recall at 0.5, higher is better"
         kind = "synthetic " if portraits.synthetic else ""
         numbers = "truncated to 8 bits" if self.eight_bit else "not rounded"
-        return f"{self.images}, {len(portraits)} {kind}images: {size}, {self.resizing} resizing, predictions {numbers}, {areas}"
+        count = f"{len(portraits)} {kind}image{'s' * (len(portraits) != 1)}"
+        return f"{self.images}, {count}: {size}, {self.resizing} resizing, predictions {numbers}, {areas}"
 
 
 @dataclass(frozen=True)
