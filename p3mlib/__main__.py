@@ -1,7 +1,7 @@
 """The command line: `python -m p3mlib COMMAND`, or `p3mlib COMMAND` where the package is installed.
 
-Commands: list, synth, verify, layers, anonymize, audit, train, predict, ship, bench, export, claims, report, notebooks. Each
-tells what it takes with --help; the exit status is 0 if all is well, 1 if something is wrong with the data, 2 for wrong
+Commands: list, synth, verify, layers, anonymize, audit, train, predict, evaluate, ship, bench, export, claims, report, notebooks.
+Each tells what it takes with --help; the exit status is 0 if all is well, 1 if something is wrong with the data, 2 for wrong
 arguments, 130 when interrupted. P3M_TRACEBACK=1 shows where an error came from.
 """
 
@@ -88,6 +88,19 @@ Folder = Annotated[Path, Argument(metavar="FOLDER")]
 SmallestFace = Annotated[
     float, Option(callback=_between(10, 1000), help="pixels from cheek to cheek, 10 to 1000; smaller ones are not looked for")
 ]
+WEIGHTS = "run folder, its model.safetensors, id on the hub, or released weights: CHECKPOINT, or NETWORK:CHECKPOINT"
+Strategy = Annotated[
+    Literal["resize", "hybrid"] | None,
+    Option(help="one pass, or details from a second one at twice the ratio; default: the weights' own, else resize"),
+]
+Ratio = Annotated[
+    float | None,
+    Option(
+        callback=_between(0.01, 4),
+        help="network's input side over the image's, 0.01 to 4; default: the weights' own, else 512 px on the longer side",
+    ),
+]
+Device = Annotated[str | None, Option(help="cpu, cuda:1, mps, ...; default: an accelerator where there is one")]
 
 
 @app.command("list")
@@ -132,10 +145,12 @@ def synth(
 @app.command()
 def verify(folder: Folder):
     """name damaged, missing, mis-sized and mismatched files of a data set"""
-    from p3mlib.data.verify import verify
+    from p3mlib.data.verify import remarks, verify
     from p3mlib.io import printable
 
     problems = verify(folder)
+    for text in remarks(folder):
+        print(f"{'note':11} {text}")
     for problem in problems:
         print(f"{problem.kind:11} {printable(problem.path)}: {printable(problem.message)}")
     print(f"{folder}: {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}")
@@ -281,19 +296,11 @@ def ship(
 @app.command()
 def predict(
     inputs: Annotated[list[Path], Argument(metavar="IMAGE_OR_FOLDER")],
-    weights: Annotated[Path, Option(help="model.safetensors of a run")],
+    weights: Annotated[str, Option(help=WEIGHTS)],
     output: Annotated[Path, Option("-o", "--output", help="folder; made when missing")],
-    strategy: Annotated[
-        Literal["resize", "hybrid"], Option(help="one pass, or details from a second one at twice the ratio")
-    ] = "resize",
-    ratio: Annotated[
-        float | None,
-        Option(
-            callback=_between(0.01, 4),
-            help="network's input side over the image's, 0.01 to 4; default: 512 px on the longer side",
-        ),
-    ] = None,
-    device: Annotated[str | None, Option(help="cpu, cuda:1, mps, ...; default: an accelerator where there is one")] = None,
+    strategy: Strategy = None,
+    ratio: Ratio = None,
+    device: Device = None,
     force: Annotated[bool, Option("--force", help="do again what is finished and unchanged")] = False,
 ):
     """write alpha and cut-out PNGs for photos, in sRGB; folders are searched in depth; a second call goes on where one stopped"""
@@ -303,8 +310,53 @@ def predict(
 
 
 @app.command()
+def evaluate(
+    weights: Annotated[list[str], Argument(metavar="WEIGHTS...", help=f"each a {WEIGHTS}")],
+    output: Annotated[Path, Option("-o", "--output", metavar="DIR", help="gets a table of all images for each weights")],
+    name: Annotated[str | None, Option("--set", help="train, P3M-500-P, P3M-500-NP or RWP")] = None,
+    root: Annotated[Path | None, Option(metavar="DIR", help="folder of the data set that has the set")] = None,
+    domain: Annotated[str | None, Option(help="B blurred or N normal images; default: B where there are any")] = None,
+    images: Annotated[Path | None, Option(metavar="DIR", help="images of your own, in place of a set")] = None,
+    mattes: Annotated[Path | None, Option(metavar="DIR", help="their mattes, of the same names")] = None,
+    binary: Annotated[bool, Option("--binary", help="mattes are binary masks: IoU, recall, SAD away from the contour")] = False,
+    strategy: Strategy = None,
+    ratio: Ratio = None,
+    eight_bit: Annotated[bool, Option("--eight-bit", help="truncate predictions to 8 bits, as the official release")] = False,
+    limit: Annotated[int | None, Option(min=1, help="only the first so many images")] = None,
+    jobs: Annotated[int, Option(min=1, help="processes, each with a copy of the network")] = 1,
+    device: Device = None,
+):
+    """score weights on a set or on images of your own: all metrics with intervals; a second call goes on where one stopped"""
+    _one_source(name, root, domain, images, mattes, binary)
+    from p3mlib.experiments.scoring import open_images, score_weights
+    from p3mlib.results.scores import scores_text
+
+    portraits = open_images(name, domain, root, images, mattes, binary, limit)
+    scored = [score_weights(w, portraits, output, strategy, ratio, eight_bit, jobs, device) for w in dict.fromkeys(weights)]
+    for one in scored:
+        print(f"{one.label}: {one.protocol.sentence(portraits)}\n  {one.path}")
+    print(f"Mean over images [95% interval, bootstrap over images]\n{scores_text(scored)}")
+    return _not_done({path: reason for one in scored for path, reason in one.failed.items()})
+
+
+def _one_source(name, root, domain, images, mattes, binary):
+    """Refuse options of `evaluate` that do not name one source of images."""
+    if name is None and images is None:
+        raise typer.BadParameter("score on what? Pass --set NAME --root DIR, or --images DIR --mattes DIR")
+    if name is not None and (root is None or images or mattes or binary):
+        why = "--root DIR is missing" if root is None else "--images, --mattes and --binary are for images of your own"
+        raise typer.BadParameter(f"--set {name}: {why}")
+    if name is None and (mattes is None or root or domain):
+        raise typer.BadParameter(
+            f"--images {images}: " + ("--mattes DIR is missing" if mattes is None else "--root and --domain are for --set")
+        )
+
+
+@app.command()
 def bench(
-    models: Annotated[list[str] | None, Argument(help="default: all")] = None,
+    models: Annotated[
+        list[str] | None, Argument(help="names of networks, or weights as `predict` takes them; default: all")
+    ] = None,
     size: Annotated[int, Option(callback=_side, help="side of the image in pixels")] = 512,
     rounds: Annotated[int, Option(min=1, help="timed passes of each path")] = 7,
     compiled: Annotated[
@@ -329,23 +381,17 @@ def bench(
 
 @app.command()
 def export(
-    model: Annotated[
-        str, Argument(help="folder of weights, model.safetensors, id on the hub; or a network's name with --official")
-    ],
+    model: Annotated[str, Argument(metavar="WEIGHTS", help=WEIGHTS)],
     output: Annotated[Path, Option("-o", "--output", metavar="FILE", help="the .onnx file")],
-    official: Annotated[Path | None, Option(metavar="CHECKPOINT", help="released weights of the network that is named")] = None,
+    official: Annotated[
+        Path | None, Option(metavar="CHECKPOINT", help="WEIGHTS is a network's name: the same as NETWORK:CHECKPOINT")
+    ] = None,
 ):
     """write a network as ONNX"""
-    from p3mlib import models
+    from p3mlib.models import weights
     from p3mlib.models.export import export
 
-    if official:
-        network = models.load_official(models.build_model(model), official)
-    elif model in models.list_models():
-        raise ValueError(f"{model} has no weights of its own: pass a folder of weights, or add --official CHECKPOINT")
-    else:
-        network = models.from_pretrained(model)
-    export(network.eval(), output)
+    export(weights.load(f"{model}:{official}" if official else model), output)
     print(f"{output}: input image (1, 3, H, W), H and W multiples of 32 from 64 to 2048")
 
 

@@ -121,8 +121,11 @@ class Portraits(Sequence):
     Inside the face mask a foreground file is as private as the blurred image; of un-blurred portraits `fg` shows the image there.
 
     Attributes:
+        readers: part -> function that reads its file.
         name, domain, root: as opened. synthetic: written by P3M-Synth. names: the stems, sorted.
     """
+
+    readers = READERS
 
     def __init__(self, name, domain, root, files):
         self.name, self.domain, self.root, self.synthetic = name, domain, Path(root), is_synthetic(root)
@@ -146,7 +149,7 @@ class Portraits(Sequence):
         if isinstance(index, slice):
             return self._select(self.names[index])
         files = self.paths(index)
-        sample = {part: READERS[part](path) for part, path in files.items()}
+        sample = {part: self.readers[part](path) for part, path in files.items()}
         for part, _, why in faults(sample, files):
             raise ValueError(f"{files[part]} {why}; fetch both again, `python -m p3mlib verify` finds all")
         if self.domain == "N" and "fg" in sample and "facemask" in sample:
@@ -168,7 +171,7 @@ class Portraits(Sequence):
         return self._select(self.names[:count])
 
     def _select(self, names):
-        return Portraits(self.name, self.domain, self.root, {name: self._files[name] for name in names})
+        return type(self)(self.name, self.domain, self.root, {name: self._files[name] for name in names})
 
     def folders(self):
         """Folders below the root that reading these portraits opens, sorted."""

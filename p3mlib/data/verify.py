@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from p3mlib import io
-from p3mlib.data import celeba, datasets
+from p3mlib.data import celeba, datasets, published
 from p3mlib.data.reading import READERS, faults
 
 KINDS = ("damaged", "missing", "mis-sized", "mismatched")
@@ -34,7 +34,8 @@ def verify(root, progress=None):
     file that its neighbours have), "mis-sized" (not the size of its image), "mismatched" (a mask without an image; an image that
     is not RGB; a mask, matte or trimap in colours, with an alpha channel, or coded 0/1 instead of 0/255; a matte that is empty,
     full or inverted; a trimap with other values than 0, 128, 255, without unknown pixels, or contradicting the matte; a face mask
-    on the background; files turned by EXIF differently; two files for one name).
+    on the background; files turned by EXIF differently; two files for one name). Of a real P3M-10k folder also what `published`
+    knows: images that are missing from a set of which at least half is there, and images of another set.
 
     A trimap contradicts its matte where a known pixel is off by more than 0.5, i.e. the matte puts it on the other
     side, and such pixels fill a 3x3 square: a seam of one or two pixels is what resizing or registration leaves.
@@ -49,6 +50,7 @@ def verify(root, progress=None):
     """
     tasks, problems = [], []
     for kind, folder in _layouts(Path(root)):
+        problems += _published(folder) if kind == "P3M-10k" else []
         for checks in _face_checks(folder) if kind == "CelebAMask-HQ" else _portrait_checks(folder, kind):
             (problems if isinstance(checks, Problem) else tasks).append(checks)
     with ThreadPoolExecutor() as pool:
@@ -60,6 +62,19 @@ def verify(root, progress=None):
         finally:
             pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
     return sorted(problems)
+
+
+def remarks(root):
+    """Sentences on what a real P3M-10k folder lacks without being at fault: never published, or it is a sample of the set.
+
+    Args:
+        root: as for `verify`.
+    """
+    return [text for kind, folder in _layouts(Path(root)) if kind == "P3M-10k" for text in published.lacking(folder)[1]]
+
+
+def _published(folder):
+    return [Problem(path, kind, message) for kind, path, message in published.lacking(folder)[0]]
 
 
 def _layouts(root):

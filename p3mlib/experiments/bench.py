@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from p3mlib.copy_paste import SourceFaces
 from p3mlib.experiments.train import Objective
-from p3mlib.models import build_model, count_parameters, fast
+from p3mlib.models import build_model, count_parameters, fast, list_models, weights
 
 ROUNDS = 7
 _FRESH = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
@@ -50,7 +50,8 @@ def bench(models, size=512, rounds=ROUNDS, device=None, compiled=False, memory=T
     """Time every path of every network, interleaved, on one random image.
 
     Args:
-        models: names of `build_model`; seeded random weights. size: side of the image in pixels, a multiple of 32.
+        models: names of `build_model`, with seeded random weights, or of `weights.load`. size: side of the image in pixels, a
+            multiple of 32.
         rounds: timed passes of each path, after one that is not timed. device: "cpu", "cuda"; None takes what there is.
         compiled: time torch.compile too, which takes minutes to compile. memory: measure peak memory too.
     Returns:
@@ -139,7 +140,7 @@ def _training_step(objective, optimiser, sources, whole, masks, rng, device):
 
 def _subject(name, size, device):
     torch.manual_seed(0)
-    model = build_model(name).eval().to(device)
+    model = (build_model(name).eval() if name in list_models() else weights.load(name)).to(device)
     image = torch.randn(1, model.channels, size, size, device=device)
     if model.channels == 4:
         image[:, 3] = (image[:, 3] * 2).round().clamp(0, 2) / 2

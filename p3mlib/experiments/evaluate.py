@@ -14,10 +14,29 @@ from p3mlib.models.inference import resize
 
 def whole_image(pred, sample):
     """All errors of a trimap-free prediction; the trimap is made from alpha where the sample has none."""
-    return matting_errors(pred, sample["alpha"], _trimap(sample))
+    return matting_errors(pred, sample["alpha"], trimap_of(sample))
 
 
-def _trimap(sample):
+def silhouette(pred, sample):
+    """Errors of a prediction against a binary mask, of which free strands of hair may be no part: what does not depend on them.
+
+    Args:
+        pred: (H, W) in [0, 1]. sample: with `alpha` (H, W), 0 or 1.
+    Returns:
+        dict: IoU and Recall of `pred` >= 0.5, in [0, 1], higher is better (Recall NaN for an empty mask); SAD-Out, in thousands
+        of pixels: SAD outside the band around the contour that a trimap of the mask has (`matte.make_trimap`, `default_kernel`).
+    """
+    mask, found = sample["alpha"] >= 0.5, pred >= 0.5
+    both, either, outside = (mask & found).sum(), (mask | found).sum(), ~regions(trimap_of(sample))["unknown"]
+    return {
+        "IoU": float(both / either) if either else 1.0,
+        "Recall": float(both / mask.sum()) if mask.any() else float("nan"),
+        "SAD-Out": sad(pred, sample["alpha"], outside),
+    }
+
+
+def trimap_of(sample):
+    """The sample's trimap (H, W) in {0, 0.5, 1}; where it has none, one made from its alpha with `default_kernel`."""
     trimap = sample.get("trimap")
     return make_trimap(sample["alpha"], default_kernel(sample["alpha"].shape)) if trimap is None else trimap
 
@@ -28,7 +47,7 @@ def transition_only(pred, sample):
     The face mask is left out on un-blurred images too, so that both compare the same pixels. An image whose region is
     empty has no error: NaN, which means over a table skip.
     """
-    region = regions(_trimap(sample))["unknown"]
+    region = regions(trimap_of(sample))["unknown"]
     if "facemask" in sample:
         region &= ~sample["facemask"]
     if not region.any():
@@ -94,10 +113,14 @@ def evaluate(predictor, portraits, score=whole_image, side=0, eight_bit=False, p
         pred = np.asarray(predictor(sample), np.float32)
         if keep:
             keep(sample["name"], pred)
-        if eight_bit:
-            pred = np.floor(pred * 255) / np.float32(255)
+        pred = truncated(pred) if eight_bit else pred
         rows[sample["name"]] = {**score(pred, sample), "megapixels": sample["alpha"].size / 1e6}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+
+
+def truncated(pred):
+    """A prediction (H, W) in [0, 1] cut down to 8 bits, as the official release writes it: (H, W) float32."""
+    return np.floor(pred * 255) / np.float32(255)
 
 
 def mean_matte(portraits, shape):

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from PIL import Image
 from pymatting import estimate_foreground_ml
 from tqdm.auto import tqdm
 
 from p3mlib import io
-from p3mlib.models import fast, from_pretrained
+from p3mlib.models import fast
 from p3mlib.models.inference import predict
+from p3mlib.models.weights import fingerprint, load, ratio_for, strategy_and_ratio
 
-_SIDE = 512  # of the network's input, which the default ratio aims at
 _BYTES = 120  # of memory a pixel at the peak: the image, the colours of foreground and background, eight bits of all
 
 
@@ -68,7 +67,7 @@ def gather(inputs, output):
     return [photograph for photograph in found.values() if photograph.path not in refused], refused
 
 
-def predict_files(inputs, weights, output, strategy="resize", ratio=None, progress=True, device=None, force=False):
+def predict_files(inputs, weights, output, strategy=None, ratio=None, progress=True, device=None, force=False):
     """Write `<name>_alpha.png` and `<name>_cutout.png` (RGBA, foreground colours estimated by pymatting) for every photograph.
 
     Photographs are read one after the other as a viewer shows them (`io.read_photograph`): results are in sRGB, whatever profile
@@ -76,22 +75,21 @@ def predict_files(inputs, weights, output, strategy="resize", ratio=None, progre
     the weights or the settings have changed: the PNG field `Software` holds a hash of these, and nothing else is in the files.
 
     Args:
-        inputs:   files and folders, see `gather`. weights: see `from_pretrained`. output: folder, made when missing.
-        strategy: see `inference.predict`. ratio: network's input side over the image's; None aims at 512 px on the longer side.
+        inputs:   files and folders, see `gather`. weights: see `weights.load`. output: folder, made when missing.
+        strategy: see `inference.predict`. ratio: network's input side over the image's. None: what `weights.strategy_and_ratio`
+            says, that is RESIZE to 512 px on the longer side, or to half of it for released weights of P3M-Net.
         device:   "cpu", "cuda:1", ...; None takes the accelerator that accelerate finds.
         force:    do again what is finished.
     Returns:
         dict path -> reason of what could not be done; empty when all is well.
     Raises:
-        ValueError: nothing to do, or no such device; and what `from_pretrained` raises. OSError: the folder cannot be made.
+        ValueError: nothing to do, or no such device; and what `weights.load` raises. OSError: the folder cannot be made.
     """
     photographs, failed = gather(inputs, output)
-    try:
-        Path(output).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise type(error)(error.errno, f"{output}: cannot be made a folder ({error.strerror}); choose another") from None
-    model, settings = _network(weights, device), (strategy, ratio)
-    settings += (_fingerprint(model),)
+    make_folder(output)
+    model = on_device(load(weights), device)
+    strategy, ratio = strategy_and_ratio(model, strategy, ratio, samples=True)
+    settings = strategy, ratio, fingerprint(model)
     model = fast(model)
     for photograph in tqdm(photographs, desc="predict", unit="image", disable=not progress):
         try:
@@ -103,9 +101,16 @@ def predict_files(inputs, weights, output, strategy="resize", ratio=None, progre
     return failed
 
 
-def _network(weights, device):
-    """The network in eval mode on the device that is asked for."""
-    model = from_pretrained(weights).eval()
+def make_folder(path):
+    """Make a folder for results where it is missing. Raises OSError, which names it, where that cannot be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(error.errno, f"{path}: cannot be made a folder ({error.strerror}); choose another") from None
+
+
+def on_device(model, device=None):
+    """A network on the device that is asked for, None for what accelerate finds. Raises ValueError where there is no such one."""
     try:
         return model.to(device or Accelerator().device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter
@@ -119,18 +124,10 @@ def _one(photograph, model, strategy, ratio, note):
     if path.suffix.lower() in (".tif", ".tiff", ".png", ".webp", ".avif") and (count := io.frames(path)) > 1:
         logging.getLogger(__name__).warning("%s: holds %d pages or frames, of which the first is done", io.printable(path), count)
     image = io.read_photograph(path)
-    alpha = predict(model, image, strategy, ratio or min(1.0, _SIDE / max(image.shape[:2])), smallest=model.smallest_side)
+    alpha = predict(model, image, strategy, ratio_for(image.shape, ratio), smallest=model.smallest_side)
     colours = estimate_foreground_ml(image, alpha) if alpha.size > 1 else image  # pymatting wants two pixels
     io.write_image(photograph.cutout, np.dstack([colours, alpha]), note=note)
     io.write_image(photograph.alpha, alpha, note=note)
-
-
-def _fingerprint(model):
-    """Short hex over all weights of a network."""
-    content = hashlib.sha256(type(model).__name__.encode())
-    for name, tensor in model.state_dict().items():
-        content.update(name.encode() + bytes(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy()))
-    return content.hexdigest()[:16]
 
 
 def _note(path, settings):

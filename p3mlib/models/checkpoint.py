@@ -215,6 +215,20 @@ def load_strictly(module, state, complaint, optional=""):
     Raises:
         ValueError: lists missing, surplus and mis-shaped tensors.
     """
+    left, faults = misfits(module, state, optional)
+    if faults:
+        listed = "; ".join(f"{kind}: {some(names)}" for kind, names in faults.items())
+        raise ValueError(f"{complaint}: {listed}")
+    module.load_state_dict(state, strict=False)
+    return left
+
+
+def misfits(module, state, optional=""):
+    """What keeps a state dict of our names from fitting a module; nothing is loaded. Arguments as for `load_strictly`.
+
+    Returns:
+        (the optional names that it lacks, dict "missing", "surplus", "of another shape" -> names, sorted; empty where it fits).
+    """
     own = module.state_dict()
     missing, surplus = (
         sorted(name for name in names if not name.endswith("num_batches_tracked"))
@@ -230,11 +244,7 @@ def load_strictly(module, state, complaint, optional=""):
             if state[name].shape != own[name].shape
         ],
     }
-    if any(faults.values()):
-        listed = "; ".join(f"{kind}: {some(sorted(names))}" for kind, names in faults.items() if names)
-        raise ValueError(f"{complaint}: {listed}")
-    module.load_state_dict(state, strict=False)
-    return left
+    return left, {kind: sorted(names) for kind, names in faults.items() if names}
 
 
 def some(names, limit=6):

@@ -5,7 +5,7 @@ from functools import partial
 
 import timm
 
-from p3mlib.models.checkpoint import load_strictly, read_checkpoint, translated
+from p3mlib.models.checkpoint import load_strictly, misfits, read_checkpoint, translated
 
 # What follows is (pattern, replacement), matched at the start of a name, the first that fits. None: nothing of ours.
 _R34_ENCODER = [
@@ -60,6 +60,12 @@ _TIMM_SWIN = [
     (r"head\.", None),
 ]
 _ENCODERS = {"p3mnet_resnet34": _R34_ENCODER, "p3mnet_swin_t": _SWIN_ENCODER, "p3mnet_vitae_s": _VITAE_ENCODER}
+_UNSAVED = r"encoder\.stages\..*\.features"  # the random features of ViTAE-S
+# How the authors test what they released: the network's input side over the image's, the strategy on data sets, on photographs.
+_TESTS = {
+    "p3mnet": {"ratio": 0.5, "sets": "hybrid", "samples": "resize"},
+    "others": {"ratio": 0.5, "sets": "resize", "samples": "resize"},
+}
 _TIMM = {"p3mnet_resnet34": "resnet34", "p3mnet_swin_t": "swin_tiny_patch4_window7_224"}
 
 
@@ -68,7 +74,8 @@ def load_official(model, checkpoint):
     network that has a table of `official` names.
 
     Where a tensor is stored under two names, the later one counts, as when the official module loads it. The random features
-    of ViTAE-S are in no checkpoint: ours stay (see `vitae.PerformerAttention`).
+    of ViTAE-S are in no checkpoint: ours stay (see `vitae.PerformerAttention`). How the authors test goes into `model.config`
+    under `test` (see `weights.strategy_and_ratio`), and with it into what `save_pretrained` writes.
 
     Args:
         model:      `build_model` of the same network at width 1.
@@ -79,15 +86,31 @@ def load_official(model, checkpoint):
         ValueError: another variant: missing, surplus and mis-shaped tensors are listed; and as `read_checkpoint`.
     """
     variant = model.config["model"]
-    if variant not in _ENCODERS and not model.official:
+    renamed = _in_our_names(model, read_checkpoint(checkpoint))
+    load_strictly(model, renamed, f"not an official {variant} checkpoint", optional=_UNSAVED)
+    model.config["test"] = dict(_TESTS["p3mnet" if variant in _ENCODERS else "others"])
+    return model
+
+
+def released(model):
+    """True for a network of which there are released weights that `load_official` reads."""
+    return model.config["model"] in _ENCODERS or bool(model.official)
+
+
+def fits(model, state):
+    """True where `load_official` would take a state dict for this network, which may be on the device "meta"."""
+    return not misfits(model, _in_our_names(model, state), _UNSAVED)[1]
+
+
+def _in_our_names(model, state):
+    variant = model.config["model"]
+    if not released(model):
         raise ValueError(f"no weights of {variant} were released")
 
     def rename(name):
         return _p3mnet_name(name, variant) if variant in _ENCODERS else _rename(name, model.official)
 
-    renamed = translated(read_checkpoint(checkpoint), rename, model.state_dict().keys())
-    load_strictly(model, renamed, f"not an official {variant} checkpoint", optional=r"encoder\.stages\..*\.features")
-    return model
+    return translated(state, rename, model.state_dict().keys())
 
 
 def _p3mnet_name(name, variant):

@@ -67,13 +67,18 @@ def _weights(path):
         return path / WEIGHTS
     if path.name == CONFIG:
         return path.with_name(WEIGHTS)
-    if kind_of(path) == "torch" and isinstance(content := read_torch(path), dict) and {"objective", "history"} <= content.keys():
-        raise ValueError(f"{path}: the state of a training that has not finished; the same command goes on and writes {WEIGHTS}")
+    check_finished(path)
     raise ValueError(
         f"{path}: a checkpoint that does not say of which network. Released weights are converted once, in Python: "
         f"save_pretrained(load_official(build_model(NAME), '{path}'), 'FOLDER') with NAME one of {', '.join(list_models())}; "
         f"FOLDER then holds {WEIGHTS} and {CONFIG}, which are read here"
     )
+
+
+def check_finished(path):
+    """Raise ValueError for the state of a training that has not finished, and what `checkpoint.kind_of` raises of other files."""
+    if kind_of(path) == "torch" and isinstance(content := read_torch(path), dict) and {"objective", "history"} <= content.keys():
+        raise ValueError(f"{path}: the state of a training that has not finished; the same command goes on and writes {WEIGHTS}")
 
 
 def _described(path):
@@ -83,7 +88,9 @@ def _described(path):
     except ValueError as error:
         raise DamagedFile(f"{path}: damaged, not JSON ({error})") from error
     try:
-        return build_model(config["model"], **config["options"]), config.get("sha256")
+        model = build_model(config["model"], **config["options"])
+        model.config |= {"test": config["test"]} if "test" in config else {}
+        return model, config.get("sha256")
     except Exception as error:  # what wrong options raise is anything
         raise ValueError(f"{path}: names no network of ours ({type(error).__name__}: {error})") from error
 

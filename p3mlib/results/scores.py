@@ -1,0 +1,41 @@
+"""Scores of one or several sets of weights as text: means with intervals over images, and of two their paired difference."""
+
+import pandas as pd
+
+from p3mlib.metrics import UNITS
+from p3mlib.results.printed import number_text
+from p3mlib.results.report import bootstrap_interval, within_noise
+
+
+def scores_text(scored):
+    """A table, one row a metric, one column a set of weights.
+
+    Args:
+        scored: list of scoring.Scored, on the same images. Of two, a third column is the mean difference, image by image over
+            those that both have; ≈ marks an interval that holds zero.
+    Returns:
+        text of several lines; the mean over images and its 95% interval from a bootstrap over images.
+    """
+    metrics = [name for name in scored[0].errors.columns if name != "megapixels"]
+    columns = {one.label: [_cell(one.errors[metric], metric) for metric in metrics] for one in scored}
+    if len(scored) == 2:
+        apart = paired(scored)
+        columns[f"{scored[0].label} - {scored[1].label}, {len(apart)} images"] = [
+            _cell(apart[metric], metric, True) for metric in metrics
+        ]
+    units = {"1": "", "1e3": " (1e3)"}
+    index = [f"{metric}{units[UNITS.get(metric, '1e3' if metric.startswith('SAD') else '1')]}" for metric in metrics]
+    return pd.DataFrame(columns, index).to_string(justify="left")
+
+
+def paired(scored):
+    """Differences of two Scored, first - second, image by image: DataFrame of the images that both have."""
+    return scored[0].errors.sub(scored[1].errors).dropna(how="all")
+
+
+def _cell(values, metric, difference=False):
+    low, high = bootstrap_interval(values)
+    mean = values.mean()
+    noise = " ≈" if difference and within_noise((mean, low, high)) else ""
+    texts = [number_text(value, metric) for value in (mean, low, high)]
+    return f"{texts[0]}{noise} [{texts[1]}, {texts[2]}]"
