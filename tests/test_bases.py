@@ -9,7 +9,7 @@ from test_runs import experiment, scaled
 from p3mlib.experiments import config, runs
 from p3mlib.experiments.ship import ship
 from p3mlib.io import DamagedFile
-from p3mlib.models import bases, build_model
+from p3mlib.models import bases, build_model, weights
 
 
 def basic():
@@ -36,6 +36,7 @@ def test_a_base_is_half_as_large_and_comes_back_nearly_the_same(folder):
     floats = sum(value.numel() for value in model.state_dict().values() if value.is_floating_point())
     assert (folder / "basic-s0.safetensors").stat().st_size < 3 * floats
     assert not base.training and bases.cards()["basic-s0"]["data"] == "made up"
+    assert torch.equal(next(weights.load("basic-s0").parameters()), next(base.parameters()))
     again = bases.halved(model).state_dict()
     assert all(torch.equal(again[key], value) for key, value in base.state_dict().items())
 

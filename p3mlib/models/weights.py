@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from p3mlib.models import bases
 from p3mlib.models.build import build_model, list_models
 from p3mlib.models.checkpoint import read_checkpoint, some
 from p3mlib.models.official import fits, load_official, released
@@ -22,9 +23,9 @@ def load(name):
     """Network in eval mode with the weights that a name means.
 
     Args:
-        name: folder of a run, its model.safetensors, or an id on the hub ("owner/name"), see `from_pretrained`; or
-            "NETWORK:CHECKPOINT" for released weights, with NETWORK of `build_model`, gfm_ft or gfm_bt; or the released
-            checkpoint alone, whose network is recognised by the names and shapes of its tensors.
+        name: folder of a run, its model.safetensors, or an id on the hub ("owner/name"), see `from_pretrained`; a base of the
+            package ("basic-s0"), see `bases`; or "NETWORK:CHECKPOINT" for released weights, with NETWORK of `build_model`, gfm_ft
+            or gfm_bt; or the released checkpoint alone, whose network is recognised by the names and shapes of its tensors.
     Returns:
         the network; released weights bring the size rule of their release, see `strategy_and_ratio`.
     Raises:
@@ -35,6 +36,8 @@ def load(name):
     network, colon, file = text.partition(":")
     if colon and not path.exists() and re.fullmatch(r"\w{2,}", network):  # one letter is a drive of Windows
         return _named(network, file)
+    if text in bases.cards() and not path.exists():
+        return bases.load(text)
     if text in list_models() and not path.exists():
         raise ValueError(
             f"{text} has no weights of its own: name a folder of weights, or its released weights as {text}:CHECKPOINT"
