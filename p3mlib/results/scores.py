@@ -38,4 +38,4 @@ def _cell(values, metric, difference=False):
     mean = values.mean()
     noise = " ≈" if difference and within_noise((mean, low, high)) else ""
     texts = [number_text(value, metric) for value in (mean, low, high)]
-    return f"{texts[0]}{noise} [{texts[1]}, {texts[2]}]"
+    return texts[0] if low != low else f"{texts[0]}{noise} [{texts[1]}, {texts[2]}]"
