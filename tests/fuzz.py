@@ -342,7 +342,7 @@ def _judge_verify(work, result):
             yield f"verify: says nothing of {name!r}, which training refuses: {why}"
 
 
-def attempt(work, first, count, seed, timeout=600):
+def attempt(work, first, count, seed, timeout=1800):
     """Make files number `first` to `first + count - 1`, run the commands in a process of their own; returns the faults."""
     (work / "in").mkdir(parents=True)
     for number in range(first, first + count):
@@ -364,7 +364,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--lot", type=int, default=50, help="files in one process")
+    parser.add_argument("--lot", type=int, default=25, help="files in one process")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--play", type=Path, help=argparse.SUPPRESS)
