@@ -1,8 +1,8 @@
 """The command line: `python -m p3mlib COMMAND`, or `p3mlib COMMAND` where the package is installed.
 
-Commands: list, synth, verify, layers, anonymize, audit, train, predict, evaluate, ship, bench, export, claims, report, notebooks.
-Each tells what it takes with --help; the exit status is 0 if all is well, 1 if something is wrong with the data, 2 for wrong
-arguments, 130 when interrupted. P3M_TRACEBACK=1 shows where an error came from.
+Commands: list, synth, verify, layers, anonymize, audit, train, predict, evaluate, ship, bench, export, claims,
+stability, report, notebooks. Each tells what it takes with --help; the exit status is 0 if all is well, 1 if something is wrong
+with the data, 2 for wrong arguments, 130 when interrupted. P3M_TRACEBACK=1 shows where an error came from.
 """
 
 import json
@@ -416,6 +416,20 @@ def claims(
         agreement = "" if row.agreement != row.agreement else f"{row.agreement:.0%}"
         print(f"{row.claim:5} {row.verdict:9} {agreement:>4}  {row.says}\n{'':22}ours:  {row.ours}\n{'':22}paper: {row.paper}")
     print(f"\n{caption}")
+
+
+@app.command()
+def stability(
+    profile: Profile = "laptop",
+    against: Annotated[Path | None, Option(metavar="TABLES", help="a folder of tables made elsewhere; nothing is run")] = None,
+):
+    """how far every number moves with other kernels and other threads (everything is run twice), or from other tables"""
+    from p3mlib import paths
+    from p3mlib.results import stability
+
+    for name in [against] if against else stability.VARIANTS:
+        others = against or stability.run_again(profile, name)
+        print(stability.as_text(name, *stability.compare(paths.tables(profile), others)), end="\n\n")
 
 
 @app.command()

@@ -9,6 +9,7 @@ import datetime
 import hashlib
 import json
 import logging
+import os
 import platform
 import shutil
 import subprocess
@@ -241,9 +242,9 @@ def _now():
 
 @contextmanager
 def _threads(count):
-    """Fixed number of CPU threads, because it changes the last bits of a sum; 0 leaves it alone."""
+    """Fixed number of CPU threads, because it changes the last bits of a sum; 0 leaves it alone. P3M_THREADS overrides it."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    torch.set_num_threads(int(os.environ.get("P3M_THREADS") or 0) or count or before)
     yield
     torch.set_num_threads(before)
 
