@@ -86,6 +86,8 @@ def load_official(model, checkpoint):
         ValueError: another variant: missing, surplus and mis-shaped tensors are listed; and as `read_checkpoint`.
     """
     variant = model.config["model"]
+    if not released(model):
+        raise ValueError(f"no weights of {variant} were released")
     renamed = _in_our_names(model, read_checkpoint(checkpoint))
     load_strictly(model, renamed, f"not an official {variant} checkpoint", optional=_UNSAVED)
     model.config["test"] = dict(_TESTS["p3mnet" if variant in _ENCODERS else "others"])
@@ -104,8 +106,6 @@ def fits(model, state):
 
 def _in_our_names(model, state):
     variant = model.config["model"]
-    if not released(model):
-        raise ValueError(f"no weights of {variant} were released")
 
     def rename(name):
         return _p3mnet_name(name, variant) if variant in _ENCODERS else _rename(name, model.official)
