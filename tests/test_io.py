@@ -139,3 +139,17 @@ def test_a_note_is_the_only_metadata(tmp_path):
 )  # fmt: skip
 def test_the_reason_of_one_item_is_one_printable_line(error, text):
     assert io.reason(error, "a.jpg") == text.strip()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_grey_tiffs_are_turned_as_their_exif_says(tmp_path, dtype, turn):
+    """Pillow maps uncompressed ones at the turned size, which scrambled them."""
+    values = np.arange(15, dtype=dtype).reshape(3, 5) * (np.iinfo(dtype).max // 15)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(values).save(tmp_path / "a.tif", exif=exif)
+    turned = {1: values, 2: values[:, ::-1], 3: values[::-1, ::-1], 4: values[::-1]}
+    turned |= {5: values.T, 6: values[::-1].T, 7: values[::-1, ::-1].T, 8: values[:, ::-1].T}
+    picture = io.open_picture(tmp_path / "a.tif")
+    assert np.array_equal(np.asarray(picture), turned[turn]) and io.image_size(tmp_path / "a.tif") == turned[turn].shape

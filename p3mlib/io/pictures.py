@@ -71,7 +71,8 @@ def open_picture(path):
         PrivateFile: it lies in a folder that `forbid` names. OSError: the system does not let it be read.
     """
     path = check_readable(path)
-    with _decoding(path), Image.open(path) as picture:
+    # Of a path Pillow maps uncompressed grey TIFFs at the size they have when turned, which scrambles them: of a file it reads.
+    with _decoding(path), open(path, "rb") as file, Image.open(file) as picture:
         check_memory(path, picture.height, picture.width)
         picture.load()
         turn, found = orientation(picture), {"highest": _highest(picture), "lossy": picture.format in ("JPEG", "MPO", "WEBP")}
