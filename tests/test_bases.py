@@ -43,9 +43,9 @@ def test_a_base_is_half_as_large_and_comes_back_nearly_the_same(folder):
 
 def test_seeds_take_bases_in_turn_and_unknown_names_are_listed(folder):
     assert [bases.find("basic", seed) for seed in range(3)] == ["basic-s0", "basic-s1", "basic-s0"]
-    with pytest.raises(KeyError, match="no base of 'gfm'; there are basic"):
+    with pytest.raises(ValueError, match="no base of 'gfm'; there are basic"):
         bases.find("gfm", 0)
-    with pytest.raises(KeyError, match="no base 'basic-s7'; there are basic-s0, basic-s1"):
+    with pytest.raises(ValueError, match="no base 'basic-s7'; there are basic-s0, basic-s1"):
         bases.load("basic-s7")
     assert bases.cards(folder / "nowhere") == {}
 

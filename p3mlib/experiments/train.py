@@ -180,27 +180,14 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
 
 
 def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
-    config = experiment.train
-    if len(portraits) < config.batch_size:
-        raise ValueError(f"{len(portraits)} training images are fewer than one batch of {config.batch_size}")
-    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]  # a stage need not use all that learns
-    processes.state()  # before accelerate settles it without them
-    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True), kwargs_handlers=handlers)
-    if config.batch_size % accelerator.num_processes:
-        raise ValueError(f"a batch of {config.batch_size} cannot be shared evenly by {accelerator.num_processes} processes")
+    config, accelerator = experiment.train, _accelerator(experiment.train, len(portraits))
     network = build(experiment).to(memory_format=torch.channels_last)  # a quarter faster, on CPUs too
     row = experiment.row
     sources = SourceFaces(faces, row.copy_paste, config.size, config.in_memory) if row.copy_paste != "none" else None
     views = TrainingViews(portraits, config, experiment.seed, sources)
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=_workers(views), collate_fn=views.collate)
     loader = accelerator.prepare(loader)
-    stages, state = network.stages(), _read_checkpoint(folder)
-    if pretrained is not None and (config.base_epochs or config.init == "base"):
-        stages = stages[-1:]
-        network.load_state_dict(pretrained.state_dict())
-    elif pretrained is not None:
-        for part in backbones(network):
-            network.get_submodule(part).load_state_dict(pretrained.get_submodule(part).state_dict())
+    stages, state = _stages(network, config, pretrained), _read_checkpoint(folder)
     epochs = epochs_of(stages, config.epochs)
     history = state.get("history", [])
     network.load_state_dict(state.get("network", network.state_dict()))
@@ -243,16 +230,38 @@ def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
     return network
 
 
+def _accelerator(config, images):
+    """accelerate's Accelerator for this process; ValueError where so many images make no batch, or processes cannot share one."""
+    if images < config.batch_size:
+        raise ValueError(f"{images} training images are fewer than one batch of {config.batch_size}")
+    processes.state()  # before accelerate settles it without them
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]  # a stage need not use all that learns
+    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True), kwargs_handlers=handlers)
+    if config.batch_size % accelerator.num_processes:
+        raise ValueError(f"a batch of {config.batch_size} cannot be shared evenly by {accelerator.num_processes} processes")
+    return accelerator
+
+
+def _stages(network, config, pretrained):
+    """The stages to train, after the network has taken over what of `pretrained` goes on: see `fit`."""
+    if pretrained is None:
+        return network.stages()
+    if config.base_epochs or config.init == "base":
+        network.load_state_dict(pretrained.state_dict())
+        return network.stages()[-1:]
+    for part in backbones(network):
+        network.get_submodule(part).load_state_dict(pretrained.get_submodule(part).state_dict())
+    return network.stages()
+
+
 def _workers(views):
     """Loader processes: as configured, or none, with a warning, where shared memory is too small for their batches."""
-    workers, batch = views.config.workers, views.config.batch_size
+    workers = views.config.workers
     if not workers or not _SHARED.is_dir():
         return workers
-    view = sum(value.nbytes for value in views[0].values() if hasattr(value, "nbytes"))
-    needed, free = (
-        4 * workers * batch * view,
-        shutil.disk_usage(_SHARED).free,
-    )  # two batches each, and one with its pictures' parts
+    batch = views.config.batch_size * sum(value.nbytes for value in views[0].values() if hasattr(value, "nbytes"))
+    needed = 4 * workers * batch  # each has two batches under way, collated and in parts
+    free = shutil.disk_usage(_SHARED).free
     if needed <= free:
         return workers
     logging.getLogger(__name__).warning(

@@ -29,12 +29,12 @@ def find(network, seed, folder=FOLDER):
     """Name of the base for a training of a network with a seed: that seed's, or of fewer bases than seeds each in turn.
 
     Raises:
-        KeyError: no base of this network; the message lists those there are.
+        ValueError: no base of this network; the message lists those there are.
     """
     names = [name for name in cards(folder) if name.rpartition("-s")[0] == network]
     if not names:
         known = sorted({name.rpartition("-s")[0] for name in cards(folder)})
-        raise KeyError(f"the package has no base of '{network}'; there are {', '.join(known) or 'none'}")
+        raise ValueError(f"the package has no base of '{network}'; there are {', '.join(known) or 'none'}")
     return names[seed % len(names)]
 
 
@@ -42,11 +42,11 @@ def load(name, folder=FOLDER):
     """Network in eval mode, in single precision, with the weights of a base.
 
     Raises:
-        KeyError: no such base. FileNotFoundError: its file is not there. io.DamagedFile: its SHA-256 is not that of its card.
+        ValueError: no such base. FileNotFoundError: its file is not there. io.DamagedFile: its SHA-256 is not that of its card.
     """
     card, path = cards(folder).get(name), Path(folder) / f"{name}.safetensors"
     if card is None:
-        raise KeyError(f"the package has no base '{name}'; there are {', '.join(cards(folder)) or 'none'}")
+        raise ValueError(f"the package has no base '{name}'; there are {', '.join(cards(folder)) or 'none'}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file, though {CARDS} describes it; install the package anew")
     if sha256(path) != card["sha256"]:
