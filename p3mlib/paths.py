@@ -8,6 +8,7 @@ Environment variables override the defaults; a relative path counts from the pro
     RWP_ROOT     a real RealWorldPortrait-636 folder
     P3M_SAMPLE   real P3M-10k portraits to test on only: what was trained on P3M-Synth goes there (default: P3M_ROOT)
     P3M_NPR      portraits with masks of person and skin (`image/*.jpg`, `person/*.png`, `skin/*.png`), to measure on only
+    P3M_PLACES   pictures without people, for the profile `photo` (default: those of scikit-image)
     CELEBA_ROOT  a real CelebAMask-HQ folder
     P3M_IMAGENET folder of ImageNet weights, one file a network: p3mnet_resnet34.safetensors, p3mnet_swin_t.pth, ...
 """
@@ -59,6 +60,11 @@ def transfer_root():
 def portraits():
     """Folder of portraits with hand-drawn masks, as NPRportrait has them, or None."""
     return _override("P3M_NPR")
+
+
+def places():
+    """Folder of pictures of places without people, or None."""
+    return _override("P3M_PLACES")
 
 
 def is_real():

@@ -111,7 +111,8 @@ class Experiment(Block):
 
     def training(self, data):
         """The fields that change the trained weights, as a plain dict; `data` identifies the training images."""
-        train = self.train.model_dump(by_alias=True, exclude={"workers", "in_memory"})
+        idle = {"workers", "in_memory"} | (set() if self.train.ingredients else {"ingredients"})
+        train = self.train.model_dump(by_alias=True, exclude=idle)
         row = {"model": self.row.model, "options": dict(self.row.options), "train": self.row.domain}
         if self.row.copy_paste != "none":
             row |= {"copy_paste": self.row.copy_paste, "layer": self.row.layer}
@@ -163,12 +164,14 @@ class Grid(Block):
 
     def trained(self, profile):
         """Names of the rows that a profile trains: all, or those of its `treatments`."""
-        treatments = self.profile(profile).treatments or tuple(self.treatments)
-        return [pattern.replace("NET", name) for pattern in treatments for name in self.treatments[pattern].networks]
+        named = self.profile(profile).treatments or tuple(self.treatments)
+        rows = {pattern: [pattern.replace("NET", name) for name in t.networks] for pattern, t in self.treatments.items()}
+        return [row for name in named for row in rows.get(name, [name])]
 
     def sets(self, row):
-        """Test sets of all tables that show a row, each once, in order."""
+        """Test sets of all tables that show a row, each once, in order; of all trained tables where none shows it."""
         tables = [table for table in self.tables.values() if row in table.rows]
+        tables = tables or [table for table in self.tables.values() if table.patterns]
         return list(dict.fromkeys(pair for table in tables for pair in table.sets))
 
     def experiments(self, rows, profile):
@@ -207,7 +210,8 @@ def parse(text):
         raise ValueError("\n".join(map(_message, error.errors()))) from None
     named = {**{row.model: row for row in grid.rows.values()}, **grid.networks, **grid.rows}
     uses = [(f"profiles.{name}.overrides", p.overrides, "model, network or row", named) for name, p in grid.profiles.items()]
-    uses += [(f"profiles.{n}.treatments", p.treatments, "row", grid.treatments) for n, p in grid.profiles.items()]
+    rows = {**grid.treatments, **grid.rows}
+    uses += [(f"profiles.{n}.treatments", p.treatments, "row", rows) for n, p in grid.profiles.items()]
     uses += [(f"tables.{number}.rows", table.rows, "row", grid.rows) for number, table in grid.tables.items()]
     uses += [(f"notebooks.{n}", needs, "row or table", {**grid.rows, **grid.tables}) for n, needs in grid.needs.items()]
     for where, names, what, known in uses:

@@ -9,6 +9,13 @@ from p3mlib.models.inference import predict
 
 LICENCE = "MIT, as the package; trained on P3M-Synth alone, without a photograph"
 NOT_FOR = "photographs: no real portrait was seen; a start for trainings on P3M-Synth, not a tool for cutting people out"
+LICENCE_PHOTO = (
+    "MIT, as the package; trained on P3M-Synth in front of free pictures without people; the frozen encoder is not in the file: "
+    "EfficientNet-Lite0 (Apache 2.0), whose ImageNet training did contain people"
+)
+NOT_FOR_PHOTO = (
+    "decisions about people, groups and crowds, film; statements about groups of people: how it fares by skin or hair is unknown"
+)
 _TRIED = 4  # test images on which half and full precision are compared
 _ALIKE = 0.002  # mean absolute difference of their mattes
 
@@ -23,7 +30,7 @@ def ship(experiments, folder=bases.FOLDER):
     """
     written, left = [], {}
     for experiment in experiments:
-        name = f"{experiment.row.network}-s{experiment.seed}"
+        name = f"{experiment.name}-s{experiment.seed}"
         try:
             _ship(name, experiment, folder)
             written.append(name)
@@ -35,12 +42,14 @@ def ship(experiments, folder=bases.FOLDER):
 def _ship(name, experiment, folder):
     row, run = experiment.row, runs.Run(runs.folder(experiment) or "")
     record = run.record
-    if row.domain != "B" or row.copy_paste != "none":
+    photo = bool(experiment.train.ingredients)
+    if not photo and (row.domain != "B" or row.copy_paste != "none"):
         raise ValueError(f"{experiment.name} is no base: bases are trained on blurred images, without copy and paste")
     if not record.get("finished") or not record["evaluations"]:
         raise ValueError(f"{run.folder}: not finished and scored; python -m p3mlib train {experiment.name} does it")
     card = {key: record[key] for key in ("commit", "device", "images", "versions")}
-    card |= {"run": run.id, "data": record["training"]["data"], "seed": experiment.seed, "licence": LICENCE, "not for": NOT_FOR}
+    card |= {"run": run.id, "data": record["training"]["data"], "seed": experiment.seed}
+    card |= {"licence": LICENCE_PHOTO, "not for": NOT_FOR_PHOTO} if photo else {"licence": LICENCE, "not for": NOT_FOR}
     card |= {"epochs": len(run.training_log()), "seconds": record["seconds"]["training"]}
     card["steps"] = card["epochs"] * (record["images"] // experiment.train.batch_size)
     card["SAD"] = {key: round(run.per_image(*key.rsplit(".", 1))["SAD"].mean(), 3) for key in sorted(record["evaluations"])}

@@ -17,6 +17,8 @@ from tqdm.auto import tqdm
 from p3mlib import paths
 from p3mlib.copy_paste import Draw, SourceFaces, copy_paste, pasting
 from p3mlib.data.augment import LAYERS, random_view
+from p3mlib.data.photo import photo_view
+from p3mlib.data.places import Places
 from p3mlib.experiments import processes
 from p3mlib.io import atomic_path, forbid, write_text
 from p3mlib.models import backbones, build_model, load_imagenet, save_pretrained
@@ -37,6 +39,7 @@ class TrainingViews(Dataset):
     def __init__(self, portraits, config, seed, sources=None):
         self.portraits, self.config, self.seed, self.epoch, self.sources = portraits, config, seed, 0, sources
         self.layers = LAYERS if sources is None else (*LAYERS, "facemask")
+        self.places = Places(paths.places()) if config.ingredients else None
 
     def __len__(self):
         return len(self.portraits)
@@ -45,8 +48,14 @@ class TrainingViews(Dataset):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
         item = int(order[index])
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        view = random_view(self._needed(item), self.config.crop_sides, self.config.size, self.config.trimap_kernel, rng)
+        view = self._view(self._needed(item), rng)
         return view if self.sources is None else {**view, "index": index}
+
+    def _view(self, sample, rng):
+        config = self.config
+        if self.places is None:
+            return random_view(sample, config.crop_sides, config.size, config.trimap_kernel, rng)
+        return photo_view(sample, config.size, self.places, config.ingredients, config.trimap_kernel, rng)
 
     def _needed(self, item):
         sample = self.portraits[item]

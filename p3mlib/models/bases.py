@@ -1,7 +1,9 @@
-"""Weights that come with the package: networks trained on blurred P3M-Synth in profile `bases`, where other trainings begin.
+"""Weights that come with the package: networks trained on blurred P3M-Synth in profile `bases`, where other trainings begin, and
+the network of profile `photo`, for photographs.
 
-A base is `bases/<network>-s<seed>.safetensors`, in half precision but for the statistics of batch norms. `bases/cards.json` says
-of each what it is: model and options, SHA-256, data, epochs, seconds, device, commit, errors, licence, what it is not for.
+A base is `bases/<name>.safetensors`, in half precision but for the statistics of batch norms, without what is frozen.
+`bases/cards.json` says of each what it is: model and options, SHA-256, data, epochs, seconds, device, commit, errors, licence,
+what it is not for.
 """
 
 import copy
@@ -15,12 +17,13 @@ from p3mlib.models.build import build_model
 from p3mlib.models.checkpoint import load_strictly
 from p3mlib.models.pretrained import sha256
 
+PHOTO = "p3mnet_lite0_n-s0"  # for photographs of people
 FOLDER, CARDS = Path(__file__).parent / "bases", "cards.json"
 _FULL = ("running_mean", "running_var")  # of batch norms: their range is that of the activations' squares
 
 
 def cards(folder=FOLDER):
-    """dict name ("<network>-s<seed>") -> card of every base, sorted by name; empty where there is none."""
+    """dict name ("<row>-s<seed>") -> card of every base, sorted by name; empty where there is none."""
     path = Path(folder) / CARDS
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
@@ -53,6 +56,7 @@ def load(name, folder=FOLDER):
         raise DamagedFile(f"{path}: damaged, its SHA-256 is not the one in {CARDS}; install the package anew")
     model = build_model(card["model"], **card["options"])
     state = {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+    state |= {key: value for key, value in model.state_dict().items() if _frozen(model, key)}
     load_strictly(model, state, f"{path}: not the weights that {CARDS} describes")
     return model.eval()
 
@@ -63,7 +67,7 @@ def write(name, model, card, folder=FOLDER):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     with atomic_path(path) as partial:
-        save_file(_half(model.state_dict()), partial)
+        save_file({key: x for key, x in _half(model.state_dict()).items() if not _frozen(model, key)}, partial)
     card = {**model.config, "sha256": sha256(path), **card}
     write_text(folder / CARDS, json.dumps(dict(sorted({**cards(folder), name: card}.items())), indent=1) + "\n")
 
@@ -73,6 +77,10 @@ def halved(model):
     twin = copy.deepcopy(model)
     twin.load_state_dict(_half(model.state_dict()))
     return twin
+
+
+def _frozen(model, key):
+    return key.startswith(model.frozen)
 
 
 def _half(state):

@@ -2,7 +2,7 @@
 
 import inspect
 
-from p3mlib.models.p3mnet.p3mnet import p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s
+from p3mlib.models.p3mnet.p3mnet import p3mnet_lite0, p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s
 from p3mlib.models.trimap_based.alphagan import alphagan
 from p3mlib.models.trimap_based.dim import dim
 from p3mlib.models.trimap_based.fba import fba
@@ -14,10 +14,8 @@ from p3mlib.models.trimap_free.lf import lf
 from p3mlib.models.trimap_free.modnet import modnet
 from p3mlib.models.trimap_free.shm import shm
 
-_BUILDERS = {
-    f.__name__: f
-    for f in (alphagan, dim, fba, gca, gfm, hatt, indexnet, lf, modnet, p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s, shm)
-}
+_P3MNETS = (p3mnet_lite0, p3mnet_resnet34, p3mnet_swin_t, p3mnet_vitae_s)
+_BUILDERS = {f.__name__: f for f in (alphagan, dim, fba, gca, gfm, hatt, indexnet, lf, modnet, *_P3MNETS, shm)}
 
 
 def list_models():

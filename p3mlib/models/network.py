@@ -81,6 +81,7 @@ class MattingNetwork(nn.Module):
         smallest_side:        see `inference.predict`.
         uncounted_parameters: of modules that the official network has, never uses, and the paper counts.
         official:             (pattern, replacement) from official state-dict names to ours, see `load_official`.
+        frozen:               beginnings of state-dict names that never learn: `build_model` gives their values.
         backbones:            submodule -> (timm model, (pattern, replacement) from its names to ours), see `load_imagenet`.
     """
 
@@ -91,6 +92,7 @@ class MattingNetwork(nn.Module):
     smallest_side = 0
     uncounted_parameters = 0
     official = ()
+    frozen = ()
     backbones = {}
 
     def stages(self):

@@ -21,7 +21,7 @@ class Features(NamedTuple):
     indices: tuple
 
 
-def _pool(x):
+def pool(x):
     """2x2 max-pooling that keeps its indices."""
     return F.max_pool2d(x, 2, return_indices=True)
 
@@ -59,9 +59,9 @@ class Stem(nn.Module):
     def forward(self, image):
         """(N, 3, H, W) -> E0, skip at 1/2, tokens (N, H/4, W/4, C), two index maps."""
         full = F.relu(self.conv1(image))
-        x, index0 = _pool(full)
+        x, index0 = pool(full)
         half = F.relu(self.conv2(x))
-        x, index1 = _pool(half)
+        x, index1 = pool(half)
         tokens = self.norm(_to_tokens(self.last(self.conv3(x))))
         return full, half, tokens, (index0, index1)
 
@@ -77,7 +77,7 @@ class Merging(nn.Module):
     def forward(self, tokens):
         """(N, h, w, C) -> skip (N, C, h, w), index map, tokens (N, h/2, w/2, 2C)."""
         skip = _to_maps(self.norm(tokens))
-        pooled, index = _pool(skip)
+        pooled, index = pool(skip)
         return skip, index, self.linear(_to_tokens(pooled))
 
 

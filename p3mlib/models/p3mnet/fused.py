@@ -13,7 +13,7 @@ from timm.layers import Mlp
 from torch import nn
 
 from p3mlib.models.p3mnet import swin_mp
-from p3mlib.models.p3mnet.features import Stem, _pool, _to_tokens
+from p3mlib.models.p3mnet.features import Stem, _to_tokens, pool
 from p3mlib.models.p3mnet.integration import DBFI, SBFI
 
 TAPS = 9  # of a 3x3 window, row by row
@@ -185,9 +185,9 @@ class QuickStem(nn.Module):
     def forward(self, image):
         """As `Stem`."""
         full = self.conv1(image).relu_()
-        x, index0 = _pool(full)
+        x, index0 = pool(full)
         half = self.conv2(x).relu_()
-        x, index1 = _pool(half)
+        x, index1 = pool(half)
         return full, half, self.norm(_to_tokens(self.last(self.conv3(x)))), (index0, index1)
 
 

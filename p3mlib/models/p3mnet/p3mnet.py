@@ -1,5 +1,6 @@
 """P3M-Net: one encoder, a semantic and a matting decoder, joined by TFI, sBFI and dBFI (Sec. 4.1)."""
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -8,11 +9,14 @@ from torch import nn
 
 from p3mlib.losses import matting_loss
 from p3mlib.models.blocks import convolutions, unpool, upsample
-from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, fuse
+from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, fuse, whole_image
 from p3mlib.models.p3mnet.integration import DBFI, SBFI, TFI, NoDBFI, NoSBFI, NoTFI
+from p3mlib.models.p3mnet.lite0_mp import Lite0MP
 from p3mlib.models.p3mnet.resnet_mp import ResNet34MP
 from p3mlib.models.p3mnet.swin_mp import swin_t
 from p3mlib.models.p3mnet.vitae import vitae_s
+
+LARGEST = 320  # pixels; longer side at which P3M-Net (Lite0) sees a photograph
 
 
 class P3MNet(MattingNetwork):
@@ -107,3 +111,25 @@ def p3mnet_swin_t(width=1.0, tfi=True, sbfi=True, dbfi=True):
 def p3mnet_vitae_s(width=1.0, tfi=True, sbfi=True, dbfi=True):
     """P3M-Net (ViTAE-S); arguments as for `p3mnet_resnet34`."""
     return P3MNet(vitae_s(width), tfi=tfi, sbfi=sbfi, dbfi=dbfi)
+
+
+class P3MNetLite0(P3MNet):
+    """P3M-Net with the encoder `Lite0MP`, ours. It sees the whole image, brought to at most `LARGEST` pixels a side."""
+
+    mean = std = (0.5, 0.5, 0.5)
+    resizing = "area"
+    frozen = ("encoder.stem.", "encoder.level")
+
+    def input_size(self, height, width, side):
+        """The whole image, at most `LARGEST` px: there its encoder was trained, and finds people as wholes."""
+        return whole_image(height, width, self.multiple, LARGEST)
+
+    def stages(self):
+        """P3M-Net's stage, in which ImageNet's part of the encoder stays as it is."""
+        learns = (*(name for name, _ in self.named_children() if name != "encoder"), "encoder.full", "encoder.adapters")
+        return tuple(replace(stage, learns=learns) for stage in super().stages())
+
+
+def p3mnet_lite0(width=1.0, tfi=True, sbfi=True, dbfi=True):
+    """P3M-Net (Lite0): the paper's decoders on a frozen ImageNet encoder. `width` multiplies the decoders' channels."""
+    return P3MNetLite0(Lite0MP(width), tfi=tfi, sbfi=sbfi, dbfi=dbfi)
