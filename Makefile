@@ -23,7 +23,7 @@ paper: $(READY)  ## regenerate tables and figures (PROFILE=smoke|laptop|gpu|pape
 test: $(READY)  ## ruff, unit tests, every notebook in profile smoke, nbval
 	$(VENV)/bin/ruff check --quiet
 	$(VENV)/bin/ruff format --check --quiet
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses 2 --dist worksteal
 
 fuzz: $(READY)  ## a thousand made-up files through anonymize, audit, predict and verify (FIRST and COUNT choose others)
 	$(PY) tests/fuzz.py --first $(or $(FIRST),0) --count $(or $(COUNT),1000)

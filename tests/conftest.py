@@ -10,6 +10,8 @@ import torch
 from p3mlib.experiments import config
 
 matplotlib.use("Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side, a core each
+    torch.set_num_threads(1)
 
 
 SAMPLE = Path(os.environ.get("P3M_SAMPLE", Path(__file__).parents[2] / "shared" / "p3m_sample" / "P3M-10k"))

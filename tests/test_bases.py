@@ -82,8 +82,8 @@ def test_finished_runs_become_bases_and_others_are_named(home, tmp_path):
     pasted = scaled(config.load().experiment("p3mnet_r34_icp", "smoke"), {})
     runs.get(done, [("P3M-500-P", "B")], progress=False)
     written, left = ship([done, begun, pasted], tmp_path / "new")
-    assert written == ["gfm-s0"] and left.keys() == {"dim-s0", "p3mnet_r34-s0"}
-    assert "not finished and scored; python -m p3mlib train dim" in left["dim-s0"] and "is no base" in left["p3mnet_r34-s0"]
+    assert written == ["gfm-s0"] and left.keys() == {"dim-s0", "p3mnet_r34_icp-s0"}
+    assert "not finished and scored; python -m p3mlib train dim" in left["dim-s0"] and "is no base" in left["p3mnet_r34_icp-s0"]
     card = json.loads((tmp_path / "new" / "cards.json").read_text())["gfm-s0"]
     assert card["epochs"] == 1 and card["steps"] == 2 and card["seconds"] > 0 and set(card["SAD"]) == {"P3M-500-P.B"}
     assert card["half precision"] < 0.002 and card["model"] == "gfm" and "real portrait" in card["not for"]
@@ -93,7 +93,7 @@ def test_finished_runs_become_bases_and_others_are_named(home, tmp_path):
 def test_the_bases_of_the_package_are_as_their_cards_say():
     grid = config.load()
     for name in bases.cards():
-        network, _, seed = name.rpartition("-s")
-        base, wanted = bases.load(name), grid.experiment(network, "bases", int(seed))
+        row, _, seed = name.rpartition("-s")
+        base, wanted = bases.load(name), grid.experiment(row, bases.cards()[name]["profile"], int(seed))
         assert base.config["options"] == {"width": wanted.train.width, **wanted.row.options}
     assert sum(path.stat().st_size for path in bases.FOLDER.glob("*")) < 40e6

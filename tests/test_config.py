@@ -89,7 +89,9 @@ def test_all_wrong_keys_are_named_at_once():
 
 def test_unknown_names_list_what_there_is():
     grid = config.load()
-    with pytest.raises(ValueError, match="no profile 'huge' in experiments.yaml; there are smoke, laptop, bases, gpu, paper"):
+    with pytest.raises(
+        ValueError, match="no profile 'huge' in experiments.yaml; there are smoke, laptop, bases, photo, gpu, paper"
+    ):
         grid.profile("huge")
     with pytest.raises(ValueError, match="no row 'r50' in experiments.yaml; there are basic, .*, p3mnet_r34_fcp3"):
         grid.experiment("r50", "smoke")

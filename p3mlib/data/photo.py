@@ -16,7 +16,7 @@ INGREDIENTS = {
     "camera": "blur, loss of resolution, noise and JPEG after composition",
     "spectrum": "coarse amplitudes of the spectrum taken from another place (Fourier domain adaptation)",
 }
-ZOOM = (0.5, 1.7)  # height of the rendered picture over the view's
+ZOOM = (0.6, 2.6)  # height of the rendered picture over the view's
 _TOUCHES = 0.02  # share of an edge that the person covers where the figure is cut by it
 
 

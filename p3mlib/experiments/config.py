@@ -169,9 +169,8 @@ class Grid(Block):
         return [row for name in named for row in rows.get(name, [name])]
 
     def sets(self, row):
-        """Test sets of all tables that show a row, each once, in order; of all trained tables where none shows it."""
+        """Test sets of all tables that show a row, each once, in order."""
         tables = [table for table in self.tables.values() if row in table.rows]
-        tables = tables or [table for table in self.tables.values() if table.patterns]
         return list(dict.fromkeys(pair for table in tables for pair in table.sets))
 
     def experiments(self, rows, profile):

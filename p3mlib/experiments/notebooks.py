@@ -86,7 +86,7 @@ def prepare(names, profile, jobs=None, progress=True):
     from p3mlib.experiments.parallel import run_all, run_all_untrained
 
     (possible, _), grid, scale = trainings(names, profile), config.load(), config.load().profile(profile)
-    sets = {experiment.name: grid.sets(experiment.name) for experiment in possible}
+    sets = {e.name: grid.sets(e.name) or e.profile.sets for e in possible}
     there, _ = corpus.available(dict.fromkeys(pair for pairs in sets.values() for pair in pairs), scale)
     run_all(possible, {row: [pair for pair in pairs if pair in there] for row, pairs in sets.items()}, jobs, progress=progress)
     for number in dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.tables):

@@ -110,3 +110,4 @@ class Profile(Block):
     bench: BenchConfig
     overrides: dict[str, Override]
     treatments: Many[str] = ()
+    sets: Many[Pair[str]] = ()

@@ -48,7 +48,7 @@ def _ship(name, experiment, folder):
     if not record.get("finished") or not record["evaluations"]:
         raise ValueError(f"{run.folder}: not finished and scored; python -m p3mlib train {experiment.name} does it")
     card = {key: record[key] for key in ("commit", "device", "images", "versions")}
-    card |= {"run": run.id, "data": record["training"]["data"], "seed": experiment.seed}
+    card |= {"profile": experiment.profile.name, "run": run.id, "data": record["training"]["data"], "seed": experiment.seed}
     card |= {"licence": LICENCE_PHOTO, "not for": NOT_FOR_PHOTO} if photo else {"licence": LICENCE, "not for": NOT_FOR}
     card |= {"epochs": len(run.training_log()), "seconds": record["seconds"]["training"]}
     card["steps"] = card["epochs"] * (record["images"] // experiment.train.batch_size)

@@ -38,7 +38,8 @@ class Lite0MP(nn.Module):
         *skips, self.deep_channels = (scaled(c, width) for c in (*SKIPS, DEEP))
         self.skip_channels = tuple(skips)
         lite0 = timm.create_model("tf_efficientnet_lite0")
-        lite0.load_state_dict(_imagenet(tuple(lite0.state_dict())))
+        if not lite0.conv_stem.weight.is_meta:
+            lite0.load_state_dict(_imagenet(tuple(lite0.state_dict())))
         self.stem = nn.Sequential(lite0.conv_stem, lite0.bn1)
         for level, blocks in enumerate(_BLOCKS, 1):
             self.add_module(f"level{level}", nn.Sequential(*(lite0.blocks[i] for i in blocks)))
