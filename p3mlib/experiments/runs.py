@@ -128,45 +128,70 @@ def check(experiments):
 def folder(experiment):
     """Folder of an experiment's run, whether it exists or not; None where the training images are missing."""
     try:
-        identity = corpus.training_identity(experiment)
+        return needed_folder(experiment)
     except datasets.MissingData:
         return None
-    return paths.runs(experiment.profile.name) / experiment.run_id(identity)
 
 
-def get(experiment, sets, force=False, progress=True, position=0):
+def forget(experiment):
+    """Delete the run of an experiment, once no other command trains it; datasets.MissingData as in `get`."""
+    run = Run(needed_folder(experiment))
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with processes.locked(run.folder.with_suffix(".lock")):
+        if processes.state().is_main_process and run.folder.exists():
+            shutil.rmtree(run.folder)
+
+
+def is_done(run, tests):
+    """True where a Run is finished and scored on all sets of `tests` (see `tests_of`): nothing is left to do."""
+    record = run.record
+    return bool(record.get("finished")) and all(_is_scored(run, record, *pair, test) for pair, test in tests.items())
+
+
+def tests_of(sets, profile):
+    """How an experiment is scored on each of `sets`: dict (set, domain) -> what run.json keeps of it."""
+    how = profile.test.model_dump()
+    return {pair: {**how, "data": corpus.identity(*pair, profile), "score": with_regions.__name__} for pair in sets}
+
+
+def untrained_tests_of(sets, profile):
+    """As `tests_of`, for a traditional method."""
+    return {pair: {"side": profile.test.traditional_side, "data": corpus.identity(*pair, profile)} for pair in sets}
+
+
+def get(experiment, sets, progress=True):
     """The run of an experiment, scored on `sets`: from the cache, else trained and scored here.
 
     Args:
         experiment: config.Experiment.
         sets:       iterable of (set, domain), e.g. [("P3M-500-P", "B"), ("P3M-500-NP", "N")].
-        force:      forget what is cached and begin anew.
     Returns:
         Run.
     Raises:
         datasets.MissingData: images that are needed are not there; the message says how to get them.
     """
-    run, profile = _trained(experiment, force, progress, position), experiment.profile
+    run, profile = _trained(experiment, progress), experiment.profile
     with _threads(profile.train.threads):
-        for name, domain in sets:
-            test = {**profile.test.model_dump(), "data": corpus.identity(name, domain, profile), "score": with_regions.__name__}
-            how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress, "position": position}
+        for (name, domain), test in tests_of(sets, profile).items():
+            how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress}
             _score(run, name, domain, profile, test, _Network, (run, experiment, name), **how)
     return run
 
 
-def _trained(experiment, force, progress, position):
+def needed_folder(experiment):
+    """Folder of an experiment's run. Raises datasets.MissingData where the training images are missing."""
+    return paths.runs(experiment.profile.name) / experiment.run_id(corpus.training_identity(experiment))
+
+
+def _trained(experiment, progress):
     """The trained run of an experiment. Commands that want the same one wait for the first; a launcher's processes share it."""
-    identity, profile = corpus.training_identity(experiment), experiment.profile
-    run = Run(paths.runs(profile.name) / experiment.run_id(identity))
-    if processes.agreed(run.record.get("finished")) and not force:
+    run, profile = Run(needed_folder(experiment)), experiment.profile
+    if processes.agreed(run.record.get("finished")):
         return run
-    base = _trained(experiment.pretraining, False, progress, position) if experiment.pretraining else None
+    base = _trained(experiment.pretraining, progress) if experiment.pretraining else None
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     first = processes.state().is_main_process
     with processes.locked(run.folder.with_suffix(".lock")):
-        if force and first and run.folder.exists():
-            shutil.rmtree(run.folder)
         if processes.agreed(run.record.get("finished")):
             return run
         run.folder.mkdir(exist_ok=True)
@@ -174,11 +199,11 @@ def _trained(experiment, force, progress, position):
         faces = corpus.open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads), run.timed("training") if first else nullcontext():
             start = base.load() if base else bases.load(experiment.start) if experiment.start else None
-            fit(experiment, portraits, run.folder, progress, position, faces, start)
+            fit(experiment, portraits, run.folder, progress, faces, start)
         record = dict(
             row=experiment.name,
             method=experiment.row.method,
-            training=experiment.training(identity),
+            training=experiment.training(corpus.training_identity(experiment)),
             pretraining=base.id if base else None,
             base=experiment.start,
             images=len(portraits),
@@ -205,7 +230,13 @@ def of_rows(grid, rows, profile, seed=0, sets=None):
     return found
 
 
-def untrained(method, sets, profile, progress=True, position=0):
+def untrained_folder(method, sets, profile):
+    """Folder of a traditional method's run on `sets`, whether it exists or not; arguments as in `untrained`."""
+    data = hashlib.sha256(json.dumps([corpus.identity(*pair, profile) for pair in sets]).encode()).hexdigest()
+    return paths.runs(profile.name) / f"{method.lower()}-{profile.test.traditional_side or 'full'}-{data[:8]}"
+
+
+def untrained(method, sets, profile, progress=True):
     """The run of a traditional method, scored in the transition area of `sets`; cached like a trained one.
 
     Args:
@@ -215,14 +246,11 @@ def untrained(method, sets, profile, progress=True, position=0):
     Raises:
         datasets.MissingData: images that are needed are not there.
     """
-    side = profile.test.traditional_side
-    data = json.dumps([corpus.identity(*pair, profile) for pair in sets])
-    run = Run(paths.runs(profile.name) / f"{method.lower()}-{side or 'full'}-{hashlib.sha256(data.encode()).hexdigest()[:8]}")
+    run, side = Run(untrained_folder(method, sets, profile)), profile.test.traditional_side
     if not run.record.get("finished"):
         run.update(method=method, finished=_now(), evaluations={}, **provenance())
-    for name, domain in sets:
-        test = {"side": side, "data": corpus.identity(name, domain, profile)}
-        _score(run, name, domain, profile, test, _Traditional, (method,), progress, position, score=transition_only, side=side)
+    for (name, domain), test in untrained_tests_of(sets, profile).items():
+        _score(run, name, domain, profile, test, _Traditional, (method,), progress, score=transition_only, side=side)
     return run
 
 
@@ -275,13 +303,18 @@ def _whole(table):
     return whole
 
 
-def _score(run, name, domain, profile, test, make_predictor, arguments, progress, position, **how):
+def _is_scored(run, record, name, domain, test):
+    """True where a run's record says that a set was scored with this `test` (a dict), and its table is whole."""
+    key = f"{name}.{domain}"
+    return record.get("evaluations", {}).get(key) == test and _whole(run.folder / "per_image" / f"{key}.csv")
+
+
+def _score(run, name, domain, profile, test, make_predictor, arguments, progress, **how):
     """Score one set, in the first process, unless the record says that it was scored with the same `test` (a dict)."""
     if not processes.state().is_main_process:
         return
-    key, done = f"{name}.{domain}", run.record["evaluations"]
-    table = run.folder / "per_image" / f"{key}.csv"
-    if done.get(key) == test and _whole(table):
+    key, record = f"{name}.{domain}", run.record
+    if _is_scored(run, record, name, domain, test):
         return
     predictor = make_predictor(*arguments)
     portraits = corpus.kept(name, domain, profile, progress)
@@ -292,6 +325,6 @@ def _score(run, name, domain, profile, test, make_predictor, arguments, progress
             write_image(run.folder / "gallery" / key / f"{image}.png", alpha)
 
     with run.timed("scoring"):
-        frame = evaluate(predictor, portraits, progress=progress, keep=keep, position=position, **how)
-    write_text(table, frame.to_csv())
-    run.update(evaluations={**done, key: test})
+        frame = evaluate(predictor, portraits, progress=progress, keep=keep, **how)
+    write_text(run.folder / "per_image" / f"{key}.csv", frame.to_csv())
+    run.update(evaluations={**record.get("evaluations", {}), key: test})

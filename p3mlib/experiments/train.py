@@ -151,7 +151,7 @@ class Objective(nn.Module):
         return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
-def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pretrained=None):
+def fit(experiment, portraits, folder, progress=True, faces=None, pretrained=None):
     """Train one experiment; go on from the last finished epoch if `folder` holds a checkpoint.
 
     Writes `checkpoint.pt` and `train.csv` (mean of every loss term per epoch) after each epoch, `model.safetensors` at
@@ -164,7 +164,7 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
 
     Args:
         experiment: config.Experiment. portraits: training samples. folder: of the run.
-        progress:   show a bar; `position` is its line where several trainings run side by side.
+        progress:   show a bar.
         faces:      celeba.Faces, for rows with copy and paste.
         pretrained: the network of `experiment.pretraining` or `experiment.start`; of a base all weights go on and only the last
             stage is trained, of an encoder only the backbones go on. None: from the seed.
@@ -176,10 +176,10 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
     """
     private = experiment.row.domain == "B"
     with forbid("original_image") if private else contextlib.nullcontext():
-        return _fit(experiment, portraits, folder, progress, position, faces, pretrained)
+        return _fit(experiment, portraits, folder, progress, faces, pretrained)
 
 
-def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
+def _fit(experiment, portraits, folder, progress, faces, pretrained):
     config, accelerator = experiment.train, _accelerator(experiment.train, len(portraits))
     network = build(experiment).to(memory_format=torch.channels_last)  # a quarter faster, on CPUs too
     row = experiment.row
@@ -194,7 +194,6 @@ def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
     bar = tqdm(
         total=sum(epochs) * len(loader),
         initial=len(history) * len(loader),
-        position=position,
         leave=False,
         desc=f"{experiment.name} seed {experiment.seed}",
         unit="step",
