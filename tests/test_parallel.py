@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -140,7 +141,7 @@ def test_without_a_shared_folder_bases_and_runs_travel(home, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [(["--no-nanny", "--nthreads", "2"], "has 2 threads; start it with --nthreads 1"),
-     (["--nthreads", "1"], "start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment")],
+     (["--nthreads", "1"], "may not start processes, which load data; start it with --no-nanny")],
 )  # fmt: skip
 def test_a_worker_that_is_not_fit_is_told_how_to_start(home, capsys, options, message):
     with scheduler(home) as (address, worker):
@@ -193,6 +194,23 @@ def test_force_forgets_rows_and_keeps_their_base(home):
     run_all([one], {"basic": SETS[:1]}, force=True, progress=False)
     assert before.record["finished"] and not (before.folder / "left.txt").exists()
     assert base.read_bytes() == kept
+
+
+def test_the_job_script_of_the_example_for_slurm(monkeypatch, tmp_path):
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed: pip install dask-jobqueue")
+    script = Path(__file__).parent.parent / "examples" / "slurm.py"
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run(
+        [sys.executable, script, "--print", "--memory", "8", "--directive=--partition=gpu", "p3mnet_r34", "--profile", "gpu"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for line in ("--cpus-per-task=5", "--mem=8G", "-t 12:00:00", "--gres=gpu:1", "--partition=gpu"):
+        assert f"#SBATCH {line}\n" in done.stdout
+    (command,) = [line for line in done.stdout.splitlines() if "dask_worker" in line]
+    assert command.startswith(sys.executable)
+    for option in ("--nthreads 1 ", "--no-nanny", "--resources GPU=1,MEMORY=8e9"):
+        assert option in command
 
 
 def test_a_file_that_was_damaged_on_its_way_is_named_and_nothing_is_written(home, tmp_path):

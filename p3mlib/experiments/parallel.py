@@ -141,38 +141,56 @@ def _on_workers(client, todo, local, bar):
 
     from p3mlib.experiments import workers
 
-    lines, topic = _Lines(bar.disable), f"p3mlib-{uuid4().hex}"
+    lines, topic, futures, errors = _Lines(bar.disable), f"p3mlib-{uuid4().hex}", {}, {}
     client.subscribe_topic(topic, lines.show)
     profile = next(iter(todo.values())).profile.name
     with _token(profile, local) as token:
         shared = local or client.submit(workers.sees, token, profile, pure=False).result()
-        offered = {name for w in client.scheduler_info(n_workers=-1)["workers"].values() for name in w["resources"]}
-        futures, failed = {}, {}
+        offered = _offered(client)
         try:
-            for number, (name, task) in enumerate(todo.items()):
+            for name, task in todo.items():
                 order = workers.Order(name, topic, token, shared, workers.versions())
-                base = task.need and task.need.run()
-                before = futures.get(base and base.id)
-                if before is None and base and not shared:
-                    (before,) = client.scatter([workers.pack(base.folder)])
-                (own,) = [None] if shared or not task.run().record else client.scatter([workers.pack(task.run().folder)])
-                wanted = {what: amount for what, amount in task.resources.items() if what in offered}
-                options = {"key": f"{name}-{topic}", "priority": -number, "resources": wanted}
-                futures[name] = client.submit(workers.do, task, order, before, own, **options)
+                given = (None, None) if shared else _given(client, task, futures)
+                options = {"key": f"{name}-{topic}", "priority": -len(futures), "resources": _taken(task, offered)}
+                need = futures.get(task.need.run().id) if task.need else None
+                futures[name] = client.submit(workers.do, task, order, need, *given, **options)
             names = {future.key: name for name, future in futures.items()}
             for future in as_completed(futures.values(), loop=client.loop):
                 name = names[future.key]
                 lines.end(name)
-                if future.status == "finished" and not shared:
-                    workers.unpack(future.result(), todo[name].run().folder)
                 if future.status != "finished":
-                    need = todo[name].need
-                    failed[name] = None if need and need.run().id in failed else future.exception()
+                    errors[name] = future.exception()
+                elif not shared:
+                    workers.unpack(future.result(), todo[name].run().folder)
                 bar.update()
         finally:
             client.cancel(list(futures.values()))
             lines.close()
-    return failed
+    return {name: None if (need := todo[name].need) and need.run().id in errors else error for name, error in errors.items()}
+
+
+def _given(client, task, futures):
+    """Files that go to a worker without a shared folder: of the base that is here already, and of what there is of the run."""
+    from p3mlib.experiments import workers
+
+    base, own = task.need and task.need.run(), task.run()
+    here = [base if base and base.id not in futures else None, own if own.record else None]
+    return client.scatter([workers.pack(run.folder) if run else None for run in here], hash=False)
+
+
+def _taken(task, offered):
+    """The resources of workers that a task takes, of those that any declares; ValueError where none has enough."""
+    taken = {what: amount for what, amount in task.resources.items() if what in offered}
+    for what, amount in taken.items():
+        if amount > offered[what]:
+            raise ValueError(f"{task} takes {what}={amount:g}, and no worker declares more than {offered[what]:g}")
+    return taken
+
+
+def _offered(client):
+    """dict resource -> the most that a worker declares."""
+    declared = [worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+    return {what: max(own.get(what, 0) for own in declared) for what in {name for own in declared for name in own}}
 
 
 @contextmanager

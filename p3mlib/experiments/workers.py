@@ -55,12 +55,13 @@ def sees(token, profile):
     return (paths.runs(profile) / token).exists()
 
 
-def do(task, order, before=None, own=None):
+def do(task, order, need=None, base=None, own=None):
     """Make sure of one task in this worker.
 
     Args:
         task: of `tasks`. order: Order.
-        before: files of the run that it goes on from (see `pack`), where folders are not shared. own: what there is of its run.
+        need: what `do` returned for the run that this one goes on from, where that was to be made too.
+        base: files of that run (see `pack`), where it is finished with who asks and folders are not shared. own: of this run.
     Returns:
         files of the run; None where folders are shared.
     Raises:
@@ -69,7 +70,7 @@ def do(task, order, before=None, own=None):
     _check(task, order)
     run = task.run()
     if not order.shared:
-        for files, other in ((before, task.need.run() if before else None), (own, run)):
+        for files, other in ((need or base, task.need and task.need.run()), (own, run)):
             if files and not other.record.get("finished"):
                 unpack(files, other.folder)
     with redirect_stderr(_Teller(order)):
@@ -82,8 +83,7 @@ def _check(task, order):
     if worker.state.nthreads != 1:
         raise ValueError(f"worker {worker.address} has {worker.state.nthreads} threads; start it with --nthreads 1")
     if multiprocessing.current_process().daemon:
-        cure = "start it with DASK_DISTRIBUTED__WORKER__DAEMON=False in its environment"
-        raise ValueError(f"worker {worker.address} may not start processes, which load data; {cure}")
+        raise ValueError(f"worker {worker.address} may not start processes, which load data; start it with --no-nanny")
     if other := {name: number for name, number in versions().items() if order.versions[name] != number}:
         told = ", ".join(f"{name} {number} in place of {order.versions[name]}" for name, number in other.items())
         raise ValueError(f"worker {worker.address} has {told}; install the same requirements.lock there")
