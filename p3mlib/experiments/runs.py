@@ -14,7 +14,7 @@ import platform
 import shutil
 import subprocess
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -30,9 +30,10 @@ from p3mlib.data import datasets
 from p3mlib.experiments import corpus, processes
 from p3mlib.experiments.evaluate import evaluate, transition_only, with_regions
 from p3mlib.experiments.train import fit
-from p3mlib.io import read_matte, write_image, write_text
+from p3mlib.io import DamagedFile, read_matte, write_image, write_text
 from p3mlib.models import bases, from_pretrained
 from p3mlib.models.inference import predict
+from p3mlib.models.pretrained import WEIGHTS
 from p3mlib.traditional import METHODS
 
 log = logging.getLogger(__name__)
@@ -136,8 +137,7 @@ def folder(experiment):
 def forget(experiment):
     """Delete the run of an experiment, once no other command trains it; datasets.MissingData as in `get`."""
     run = Run(needed_folder(experiment))
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
-    with processes.locked(run.folder.with_suffix(".lock")):
+    with _writing(run):
         if processes.state().is_main_process and run.folder.exists():
             shutil.rmtree(run.folder)
 
@@ -170,11 +170,16 @@ def get(experiment, sets, progress=True):
     Raises:
         datasets.MissingData: images that are needed are not there; the message says how to get them.
     """
-    run, profile = _trained(experiment, progress), experiment.profile
-    with _threads(profile.train.threads):
-        for (name, domain), test in tests_of(sets, profile).items():
-            how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress}
-            _score(run, name, domain, profile, test, _Network, (run, experiment, name), **how)
+    run, profile, tests = _trained(experiment, progress), experiment.profile, tests_of(sets, experiment.profile)
+    if processes.agreed(is_done(run, tests)):
+        return run
+    if not (run.folder / WEIGHTS).exists():
+        raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
+    run, model = _loaded(experiment, progress)
+    how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress}
+    with _writing(run), _threads(profile.train.threads):
+        for (name, domain), test in tests.items():
+            _score(run, name, domain, profile, test, _Network, (model, experiment, name), **how)
     return run
 
 
@@ -188,17 +193,16 @@ def _trained(experiment, progress):
     run, profile = Run(needed_folder(experiment)), experiment.profile
     if processes.agreed(run.record.get("finished")):
         return run
-    base = _trained(experiment.pretraining, progress) if experiment.pretraining else None
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    base, start = _loaded(experiment.pretraining, progress) if experiment.pretraining else (None, None)
     first = processes.state().is_main_process
-    with processes.locked(run.folder.with_suffix(".lock")):
+    with _writing(run):
         if processes.agreed(run.record.get("finished")):
             return run
         run.folder.mkdir(exist_ok=True)
         portraits = corpus.kept("train", experiment.row.domain, profile, progress)
         faces = corpus.open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads), run.timed("training") if first else nullcontext():
-            start = base.load() if base else bases.load(experiment.start) if experiment.start else None
+            start = bases.load(experiment.start) if experiment.start else start
             fit(experiment, portraits, run.folder, progress, faces, start)
         record = dict(
             row=experiment.name,
@@ -216,6 +220,34 @@ def _trained(experiment, progress):
             run.update(**record)
         processes.state().wait_for_everyone()
     return run
+
+
+def _loaded(experiment, progress):
+    """(the trained Run of an experiment, its network); one with damaged or missing weights is named and trained anew."""
+    run = _trained(experiment, progress)
+    try:
+        return run, run.load()
+    except (DamagedFile, FileNotFoundError) as error:
+        log.warning("%s; so %s is trained anew", error, run.id)
+    with _writing(run):
+        with suppress(DamagedFile, FileNotFoundError):  # another command was quicker
+            return run, run.load()
+        processes.state().wait_for_everyone()
+        if processes.state().is_main_process:
+            shutil.rmtree(run.folder)
+    run = _trained(experiment, progress)
+    return run, run.load()
+
+
+@contextmanager
+def _writing(run):
+    """A block that writes into a run's folder when no other command does; what one that was killed left half written goes."""
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with processes.locked(run.folder.with_suffix(".lock")):
+        if processes.state().is_main_process:
+            for path in run.folder.rglob(".*.partial*"):
+                path.unlink(missing_ok=True)
+        yield
 
 
 def of_rows(grid, rows, profile, seed=0, sets=None):
@@ -247,10 +279,14 @@ def untrained(method, sets, profile, progress=True):
         datasets.MissingData: images that are needed are not there.
     """
     run, side = Run(untrained_folder(method, sets, profile)), profile.test.traditional_side
-    if not run.record.get("finished"):
-        run.update(method=method, finished=_now(), evaluations={}, **provenance())
-    for (name, domain), test in untrained_tests_of(sets, profile).items():
-        _score(run, name, domain, profile, test, _Traditional, (method,), progress, score=transition_only, side=side)
+    tests = untrained_tests_of(sets, profile)
+    if processes.agreed(is_done(run, tests)):
+        return run
+    with _writing(run):
+        if processes.state().is_main_process and not run.record.get("finished"):
+            run.update(method=method, finished=_now(), evaluations={}, **provenance())
+        for (name, domain), test in tests.items():
+            _score(run, name, domain, profile, test, _Traditional, (method,), progress, score=transition_only, side=side)
     return run
 
 
@@ -278,12 +314,10 @@ def _threads(count):
 
 
 class _Network:
-    """Predictor of a trained run: loads its weights when it is made."""
+    """Predictor of a trained network, moved to this process's device when it is made."""
 
-    def __init__(self, run, experiment, name):
-        if not (run.folder / "model.safetensors").exists():
-            raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
-        self.model, test = run.load().to(Accelerator().device), experiment.profile.test
+    def __init__(self, model, experiment, name):
+        self.model, test = model.to(Accelerator().device), experiment.profile.test
         smallest = self.model.smallest_side if name == "RWP" else 0
         self.how = test.strategy, test.ratio, test.resizing, smallest, experiment.profile.train.size
 

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from p3mlib import paths
 from p3mlib.copy_paste import Draw, SourceFaces, copy_paste, pasting
 from p3mlib.data.augment import LAYERS, random_view
 from p3mlib.experiments import processes
-from p3mlib.io import atomic_path, forbid, write_text
+from p3mlib.io import atomic_path, forbid, reason, write_text
 from p3mlib.models import backbones, build_model, load_imagenet, save_pretrained
 
 _SHARED = Path("/dev/shm")  # through which loader processes hand batches over
@@ -187,7 +188,7 @@ def _fit(experiment, portraits, folder, progress, faces, pretrained):
     views = TrainingViews(portraits, config, experiment.seed, sources)
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=_workers(views), collate_fn=views.collate)
     loader = accelerator.prepare(loader)
-    stages, state = _stages(network, config, pretrained), _read_checkpoint(folder)
+    stages, state = _stages(network, config, pretrained), _read_checkpoint(folder, network)
     epochs = epochs_of(stages, config.epochs)
     history = state.get("history", [])
     network.load_state_dict(state.get("network", network.state_dict()))
@@ -312,11 +313,19 @@ def _checkpoint(folder, objective, optimiser, history):
     write_text(folder / "train.csv", pd.DataFrame(history).to_csv(index=False))
 
 
-def _read_checkpoint(folder):
-    """What the last finished epoch left; empty before the first, and with a warning where the file is damaged."""
+def _read_checkpoint(folder, network):
+    """What the last finished epoch left; empty before the first, and with a warning where the file is damaged or misfits."""
     path = folder / "checkpoint.pt"
     try:
-        return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else {}
+        if not path.exists():
+            return {}
+        with zipfile.ZipFile(path) as archive:  # torch.load reads a flipped bit as it is
+            if damaged := archive.testzip():
+                raise ValueError(f"the checksum of {damaged} is another")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if {k: v.shape for k, v in state["network"].items()} != {k: v.shape for k, v in network.state_dict().items()}:
+            raise ValueError("its network has other weights than this one")
+        return {key: state[key] for key in ("objective", "network", "optimiser", "history")}
     except Exception as error:  # whatever unpickling a damaged file ends in
-        logging.getLogger(__name__).warning("%s: damaged (%s), so the training begins anew", path, str(error).splitlines()[0])
+        logging.getLogger(__name__).warning("%s: damaged (%s), so the training begins anew", path, reason(error))
         return {}
