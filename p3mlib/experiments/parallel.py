@@ -2,8 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
 from tqdm.auto import tqdm
@@ -114,8 +115,6 @@ def _client(scheduler, jobs):
     import dask  # here, because most commands need none of it
     from distributed import Client, LocalCluster
 
-    from p3mlib.experiments.workers import Uninterrupted
-
     if scheduler:
         try:
             client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
@@ -126,13 +125,24 @@ def _client(scheduler, jobs):
             yield client
         return
     quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": None}  # what fails is told by its run
-    with (
-        dask.config.set(_LOCAL),
-        LocalCluster(jobs, threads_per_worker=1, memory_limit=None, **quiet) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        client.register_plugin(Uninterrupted())
+    with dask.config.set(_LOCAL), ExitStack() as stack:
+        with _uninterrupted():
+            cluster = stack.enter_context(LocalCluster(jobs, threads_per_worker=1, memory_limit=None, **quiet))
+            client = stack.enter_context(Client(cluster, set_as_default=False))
         yield client
+
+
+@contextmanager
+def _uninterrupted():
+    """A block in which Ctrl-C waits; processes that are started in it never get it: who starts them ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _on_workers(client, todo, local, bar):

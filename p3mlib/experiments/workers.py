@@ -3,7 +3,6 @@
 import hashlib
 import io as text_io
 import multiprocessing
-import signal
 import time
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -35,14 +34,6 @@ class Order:
     token: str | None
     shared: bool
     versions: dict
-
-
-class Uninterrupted(distributed.WorkerPlugin):
-    """Ctrl-C in the terminal is for the command, which then ends its workers."""
-
-    def setup(self, worker):
-        """Called by Dask in the main thread of the worker's process."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def versions():
