@@ -15,7 +15,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 4294967296
 export MALLOC_TOP_PAD_ := 268435456
 
-.PHONY: paper test fuzz format lab setup lock clean help
+.PHONY: paper test fuzz faults format lab setup lock clean help
 
 paper: $(READY)  ## regenerate tables and figures (PROFILE=smoke|laptop|gpu|paper)
 	$(PY) -m p3mlib notebooks --profile $(PROFILE)
@@ -27,6 +27,9 @@ test: $(READY)  ## ruff, unit tests, every notebook in profile smoke, nbval
 
 fuzz: $(READY)  ## a thousand made-up files through anonymize, audit, predict and verify (FIRST and COUNT choose others)
 	$(PY) tests/fuzz.py --first $(or $(FIRST),0) --count $(or $(COUNT),1000)
+
+faults: $(READY)  ## kill, fill disks, flip bits and jump clocks for SECONDS (1800) of small trainings; nothing may be lost
+	$(PY) tests/faults.py --seconds $(or $(SECONDS),1800) --seed $(or $(SEED),0)
 
 format: $(READY)  ## put code and notebooks into ruff's form, take outputs out of notebooks
 	$(VENV)/bin/ruff check --fix

@@ -83,6 +83,9 @@ def _names():
 Profile = Annotated[str, Option(help="of experiments.yaml: how much and how large", autocompletion=_profiles)]
 Jobs = Annotated[int | None, Option(min=1, help="processes; default: one per CPU")]
 Trainings = Annotated[int | None, Option(min=1, help="trainings side by side")]
+Scheduler = Annotated[
+    str | None, Option(metavar="ADDRESS", help="of a Dask scheduler, tcp://HOST:8786, whose workers train and score")
+]
 Json = Annotated[bool, Option("--json", help="print JSON")]
 Folder = Annotated[Path, Argument(metavar="FOLDER")]
 SmallestFace = Annotated[
@@ -260,19 +263,28 @@ def train(
     profile: Profile = "laptop",
     seed: Annotated[int | None, Option(min=0, help="default: every seed of the profile")] = None,
     jobs: Trainings = None,
+    scheduler: Scheduler = None,
     force: Annotated[bool, Option("--force", help="forget cached results of these rows")] = False,
 ):
     """train rows of the grid and score them; what is cached is not done again"""
     from p3mlib.experiments import config, processes
     from p3mlib.experiments.parallel import run_all
 
+    _one_place(jobs, scheduler)
     grid = config.load()
     rows = rows or grid.trained(profile)
     experiments = grid.experiments(rows, profile)
     if seed is not None:
         experiments = [grid.experiment(row, profile, seed) for row in rows]
-    for run in run_all(experiments, {row: grid.sets(row) for row in rows}, jobs, force):
+    sets = {row: grid.sets(row) or grid.profile(profile).sets for row in rows}
+    for run in run_all(experiments, sets, jobs, force, scheduler=scheduler):
         processes.state().print(run.folder)
+
+
+def _one_place(jobs, scheduler):
+    """Refuse options that speak of this machine and of a cluster."""
+    if jobs and scheduler:
+        raise typer.BadParameter(f"--jobs {jobs} is for this machine; with --scheduler its workers decide")
 
 
 @app.command()
@@ -446,16 +458,18 @@ def notebooks(
     names: Annotated[list[str] | None, Argument(help="default: all, in order", autocompletion=_names)] = None,
     profile: Profile = "laptop",
     jobs: Trainings = None,
+    scheduler: Scheduler = None,
 ):
     """execute the notebooks with papermill: tables, figures, executed copies, report"""
     from p3mlib import paths
     from p3mlib.experiments import notebooks
     from p3mlib.results import page
 
+    _one_place(jobs, scheduler)
     begin, names = time.monotonic(), list(notebooks.find(names or ()))
     if lacking := notebooks.trainings(names, profile)[1]:
         print(f"no training images, so tables print '-' for: {', '.join(lacking)}", file=sys.stderr)
-    notebooks.prepare(names, profile, jobs)
+    notebooks.prepare(names, profile, jobs, scheduler=scheduler)
     failed = notebooks.execute(names, profile)
     for name, reason in failed.items():
         print(f"{name}: {reason}", file=sys.stderr)

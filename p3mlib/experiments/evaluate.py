@@ -93,7 +93,7 @@ def shrink(sample, side):
     return small
 
 
-def evaluate(predictor, portraits, score=whole_image, side=0, eight_bit=False, progress=True, keep=None, position=0):
+def evaluate(predictor, portraits, score=whole_image, side=0, eight_bit=False, progress=True, keep=None):
     """Errors of a predictor on every image of a set.
 
     Args:
@@ -108,7 +108,7 @@ def evaluate(predictor, portraits, score=whole_image, side=0, eight_bit=False, p
     """
     rows = {}
     title = f"score {getattr(portraits, 'name', '')}"
-    for sample in tqdm(portraits, desc=title, unit="image", leave=False, disable=not progress, position=position):
+    for sample in tqdm(portraits, desc=title, unit="image", leave=False, disable=not progress):
         sample = shrink(sample, side)
         pred = np.asarray(predictor(sample), np.float32)
         if keep:

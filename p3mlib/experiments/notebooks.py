@@ -75,25 +75,28 @@ def trainings(names, profile):
     return possible, sorted({experiment.name for experiment in wanted} - {experiment.name for experiment in possible})
 
 
-def prepare(names, profile, jobs=None, progress=True):
-    """Do the long work of notebooks here, side by side and with progress bars; they then find it in the cache.
+def prepare(names, profile, jobs=None, progress=True, scheduler=None):
+    """Do the long work of notebooks, side by side and with progress bars; they then find it in the cache.
 
     Args:
-        names: of notebooks. profile: name. jobs: as in `parallel.run_all`.
+        names: of notebooks. profile: name. jobs, scheduler: as in `parallel.fill`.
     Raises:
-        as `trainings`.
+        as `trainings` and `parallel.fill`.
     """
-    from p3mlib.experiments.parallel import run_all, run_all_untrained
+    from p3mlib.experiments import runs
+    from p3mlib.experiments.parallel import fill
+    from p3mlib.experiments.tasks import Training, Untrained
 
     (possible, _), grid, scale = trainings(names, profile), config.load(), config.load().profile(profile)
+    runs.check(possible)
     sets = {e.name: grid.sets(e.name) or e.profile.sets for e in possible}
     there, _ = corpus.available(dict.fromkeys(pair for pairs in sets.values() for pair in pairs), scale)
-    run_all(possible, {row: [pair for pair in pairs if pair in there] for row, pairs in sets.items()}, jobs, progress=progress)
+    tasks = [Training(one, tuple(pair for pair in sets[one.name] if pair in there)) for one in possible]
     for number in dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.tables):
         methods = [method for method, function in grid.tables[number].methods.items() if function]
         there, _ = corpus.available(grid.tables[number].sets, scale)
-        if there:
-            run_all_untrained(methods, there, scale, jobs, progress)
+        tasks += [Untrained(method, tuple(there), scale) for method in methods if there]
+    fill(tasks, jobs, progress, scheduler)
 
 
 def execute(names, profile, progress=True):

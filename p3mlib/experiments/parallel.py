@@ -1,81 +1,245 @@
-"""Fills the run cache, several trainings and scorings side by side in processes of their own."""
+"""Fills the run cache: what can be done side by side are tasks of Dask, on this machine or on a cluster."""
 
-import multiprocessing
+import logging
 import os
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+import signal
+import sys
+from contextlib import ExitStack, contextmanager
+from uuid import uuid4
 
 from tqdm.auto import tqdm
 
 from p3mlib import paths
 from p3mlib.experiments import corpus, processes, runs
+from p3mlib.experiments.tasks import Training, with_needs
+from p3mlib.io import reason
+
+_PATIENCE = 30  # seconds in which a scheduler answers
+# A worker of this machine has the settings of the command that starts it, and may start processes that load data.
+_LOCAL = {"distributed.worker.daemon": False, "distributed.nanny.pre-spawn-environ": {}}
 
 
-def run_all(experiments, sets, jobs=None, force=False, progress=True):
-    """Make sure that all experiments are trained and scored, several side by side.
+class RunsFailed(ValueError):
+    """Some runs could not be made; the message names each with its reason, in a line."""
+
+
+def run_all(experiments, sets, jobs=None, force=False, progress=True, scheduler=None):
+    """Make sure that all experiments are trained and scored.
 
     Args:
-        sets: name of a row -> its test sets.
-        jobs: processes; by default as many as fit the cores when the profile fixes its threads, else one; one under a launcher.
+        sets: name of a row -> its test sets. force: forget what is cached of these experiments.
+        jobs, progress, scheduler: as in `fill`.
     Returns:
         list of Run, in the order of `experiments`.
     Raises:
-        datasets.MissingData: one of them lacks images, face masks or colours; before anything is trained.
+        datasets.MissingData: one of them lacks images, face masks or colours; before anything is trained. As `fill`.
     """
     runs.check(experiments)
-    bases = {base.run_id(""): base for e in experiments if (base := e.pretraining)}
-    encoders = {encoder.run_id(""): encoder for base in bases.values() if (encoder := base.pretraining)}
-    # Who waits for nobody goes first, so that nobody waits.
-    first = [*encoders.values(), *sorted(bases.values(), key=lambda base: base.pretraining is not None)]
-    tasks = [partial(runs.get, experiment, (), False, progress) for experiment in first]
-    tasks += [partial(runs.get, experiment, sets[experiment.name], force, progress) for experiment in experiments]
-    return _side_by_side(tasks, experiments[0].profile, jobs, progress)[len(first) :] if tasks else []
+    for experiment in experiments if force else ():
+        runs.forget(experiment)
+    return fill([Training(e, tuple(sets[e.name])) for e in experiments], jobs, progress, scheduler)
 
 
-def run_all_untrained(methods, sets, profile, jobs=None, progress=True):
-    """Make sure that traditional methods are scored on all sets, several side by side; `jobs` as in `run_all`."""
-    tasks = [partial(runs.untrained, method, sets, profile, progress) for method in methods]
-    return _side_by_side(tasks, profile, jobs, progress)
+def fill(tasks, jobs=None, progress=True, scheduler=None):
+    """Make sure of tasks and of what they need. One that fails stops no other; what is cached takes no time.
 
-
-def _side_by_side(tasks, profile, jobs, progress):
-    """Results of all tasks (callables that take `position`, the line of their progress bar), in order."""
-    threads = profile.train.threads
-    jobs = jobs or (max(1, (os.cpu_count() or 1) // threads) if threads else 1)
+    Args:
+        tasks:     list of `tasks.Training` and `tasks.Untrained`, of one profile.
+        jobs:      how many side by side here: Dask workers, or this very process for one. By default as many as fit the cores
+            where the profile fixes its threads, else one; one under a launcher.
+        scheduler: address of a Dask scheduler, e.g. "tcp://host:8786", whose workers do it all in place of this machine.
+    Returns:
+        list of Run, in the order of `tasks`.
+    Raises:
+        RunsFailed: some failed; all others are done. ValueError: no scheduler answers, or a launcher started this process too.
+    """
+    if not tasks:
+        return []
+    if scheduler and processes.state().num_processes > 1:
+        raise ValueError("a launcher shares one training among its processes; leave out either the launcher or --scheduler")
+    profile = tasks[0].profile
     if any(paths.real_root(name) is None for name in paths.REAL_ROOTS):
         with processes.state().main_process_first():
             corpus.render(profile, progress)  # before the workers would all begin to
-    progress = progress and processes.state().is_main_process
-    context = multiprocessing.get_context("spawn")
-    tqdm.set_lock(context.RLock())
-    bar = tqdm(total=len(tasks), desc="runs", unit="run", disable=not progress, position=0)
-    if jobs == 1 or processes.state().num_processes > 1:  # a launcher's processes work on one training together
-        results = []
-        for task in tasks:
-            results.append(task(position=1))
-            bar.update()
-        return results
-    slots = context.Queue()
-    for slot in range(jobs):
-        slots.put(slot + 1)
-    with bar, ProcessPoolExecutor(jobs, context, _start_worker, (slots, tqdm.get_lock())) as pool:
-        futures = [pool.submit(_work, task) for task in tasks]
-        for future in futures:
-            future.add_done_callback(lambda _: bar.update())
+    everything = with_needs(tasks)
+    todo = {name: everything[name] for name in processes.agreed([n for n, task in everything.items() if not task.is_done()])}
+    needed = {task.need.run().id for task in todo.values() if task.need}
+    jobs = min(jobs or _fitting(profile.train.threads), len(todo.keys() - needed))  # who needs another waits for it
+    bar = {"total": len(everything), "initial": len(everything) - len(todo), "desc": "runs", "unit": "run"}
+    with tqdm(**bar, disable=not (progress and processes.state().is_main_process)) as bar:
+        if (todo and scheduler) or (jobs > 1 and processes.state().num_processes == 1):
+            with _client(scheduler, jobs) as client:
+                failed = _on_workers(client, todo, scheduler is None, bar)
+        else:
+            failed = _here(todo, bar, progress)
+    if failed:
+        raise _told(failed, todo)
+    return [task.run() for task in tasks]
+
+
+def _fitting(threads):
+    return max(1, (os.cpu_count() or 1) // threads) if threads else 1
+
+
+def _told(failed, todo):
+    """RunsFailed of a dict run id -> exception, or None where what a run needs had failed before."""
+    own = {name: error for name, error in failed.items() if error}
+    lines = [f"{todo[name]}: {reason(error)}" for name, error in own.items()]
+    if waiting := len(failed) - len(own):
+        lines.append(f"{waiting} more need what failed, and were not begun")
+    told = RunsFailed("\n".join(lines))
+    told.__cause__ = next(iter(own.values()))
+    return told
+
+
+def _here(todo, bar, progress):
+    """Do tasks one after the other in this process; returns dict run id -> exception, or None, of those that failed."""
+    failed = {}
+    for name, task in todo.items():
         try:
-            return [future.result() for future in futures]
+            if task.need and task.need.run().id in failed:
+                failed[name] = None
+            else:
+                task.do(progress)
+        except Exception as error:
+            if processes.state().num_processes > 1:
+                raise  # the launcher ends the others, which wait for this one
+            failed[name] = error
+        bar.update()
+    return failed
+
+
+@contextmanager
+def _client(scheduler, jobs):
+    """A Dask client of the scheduler at an address, or of a cluster on this machine for as long as the block lasts."""
+    import dask  # here, because most commands need none of it
+    from distributed import Client, LocalCluster
+
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
+        except Exception as error:  # whatever an address can be wrong in
+            why = "start one with `dask scheduler`, and workers as README says"
+            raise ValueError(f"--scheduler {scheduler}: no Dask scheduler answers there ({reason(error)}); {why}") from error
+        with client:
+            yield client
+        return
+    quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": None}  # what fails is told by its run
+    with dask.config.set(_LOCAL), ExitStack() as stack:
+        with _uninterrupted():
+            cluster = stack.enter_context(LocalCluster(jobs, threads_per_worker=1, memory_limit=None, **quiet))
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+        yield client
+
+
+@contextmanager
+def _uninterrupted():
+    """A block in which Ctrl-C waits; processes that are started in it never get it: who starts them ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _on_workers(client, todo, local, bar):
+    """Have tasks done by Dask's workers; returns as `_here`."""
+    from distributed import as_completed
+
+    from p3mlib.experiments import workers
+
+    lines, topic, futures, errors = _Lines(bar.disable), f"p3mlib-{uuid4().hex}", {}, {}
+    client.subscribe_topic(topic, lines.show)
+    profile = next(iter(todo.values())).profile.name
+    with _token(profile, local) as token:
+        shared = local or client.submit(workers.sees, token, profile, pure=False).result()
+        offered = _offered(client)
+        try:
+            for name, task in todo.items():
+                order = workers.Order(name, topic, token, shared, workers.versions())
+                given = (None, None) if shared else _given(client, task, futures)
+                options = {"key": f"{name}-{topic}", "priority": -len(futures), "resources": _taken(task, offered)}
+                need = futures.get(task.need.run().id) if task.need else None
+                futures[name] = client.submit(workers.do, task, order, need, *given, **options)
+            names = {future.key: name for name, future in futures.items()}
+            for future in as_completed(futures.values(), loop=client.loop):
+                name = names[future.key]
+                lines.end(name)
+                if future.status != "finished":
+                    errors[name] = future.exception()
+                elif not shared:
+                    workers.unpack(future.result(), todo[name].run().folder)
+                bar.update()
         finally:
-            pool.shutdown(cancel_futures=True)
+            client.cancel(list(futures.values()))
+            lines.close()
+    return {name: None if (need := todo[name].need) and need.run().id in errors else error for name, error in errors.items()}
 
 
-_slot = 0
+def _given(client, task, futures):
+    """Files that go to a worker without a shared folder: of the base that is here already, and of what there is of the run."""
+    from p3mlib.experiments import workers
+
+    base, own = task.need and task.need.run(), task.run()
+    here = [base if base and base.id not in futures else None, own if own.record else None]
+    return client.scatter([workers.pack(run.folder) if run else None for run in here], hash=False)
 
 
-def _start_worker(slots, lock):
-    global _slot
-    _slot = slots.get()
-    tqdm.set_lock(lock)
+def _taken(task, offered):
+    """The resources of workers that a task takes, of those that any declares; ValueError where none has enough."""
+    taken = {what: amount for what, amount in task.resources.items() if what in offered}
+    for what, amount in taken.items():
+        if amount > offered[what]:
+            raise ValueError(f"{task} takes {what}={amount:g}, and no worker declares more than {offered[what]:g}")
+    return taken
 
 
-def _work(task):
-    return task(position=_slot)
+def _offered(client):
+    """dict resource -> the most that a worker declares."""
+    declared = [worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+    return {what: max(own.get(what, 0) for own in declared) for what in {name for own in declared for name in own}}
+
+
+@contextmanager
+def _token(profile, local):
+    """Name of a file in the folder of runs for as long as the block lasts, by which workers know that folder; None for local."""
+    if local:
+        yield None
+        return
+    path = paths.runs(profile) / f".asked-{uuid4().hex}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    try:
+        yield path.name
+    finally:
+        path.unlink(missing_ok=True)
+
+
+class _Lines:
+    """Lines below the bar of all runs: one for each that a worker is at, with the worker's own bar; its messages above."""
+
+    def __init__(self, disable):
+        self._disable, self._bars = disable, {}
+
+    def show(self, event):
+        """Show what a worker tells: (time, {"run": id, "bar": text}) or (time, {"run": id, "line": text})."""
+        _, message = event
+        if "line" in message:
+            tqdm.write(message["line"], file=sys.stderr)
+        elif not self._disable:
+            if message["run"] not in self._bars:
+                self._bars[message["run"]] = tqdm(bar_format="{desc}", leave=False)
+            self._bars[message["run"]].set_description_str(message["bar"])
+
+    def end(self, name):
+        """The run of this id is at its end."""
+        if name in self._bars:
+            self._bars.pop(name).close()
+
+    def close(self):
+        """All are."""
+        for name in list(self._bars):
+            self.end(name)

@@ -104,6 +104,7 @@ class Profile(Block):
 
     name: str
     seeds: int
+    memory: float = Field(gt=0)
     data: DataConfig
     train: TrainConfig
     test: TestConfig

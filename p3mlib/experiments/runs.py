@@ -14,7 +14,7 @@ import platform
 import shutil
 import subprocess
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -30,9 +30,10 @@ from p3mlib.data import datasets
 from p3mlib.experiments import corpus, processes
 from p3mlib.experiments.evaluate import evaluate, transition_only, with_regions
 from p3mlib.experiments.train import fit
-from p3mlib.io import read_matte, write_image, write_text
+from p3mlib.io import DamagedFile, read_matte, write_image, write_text
 from p3mlib.models import bases, from_pretrained
 from p3mlib.models.inference import predict
+from p3mlib.models.pretrained import WEIGHTS
 from p3mlib.traditional import METHODS
 
 log = logging.getLogger(__name__)
@@ -128,57 +129,85 @@ def check(experiments):
 def folder(experiment):
     """Folder of an experiment's run, whether it exists or not; None where the training images are missing."""
     try:
-        identity = corpus.training_identity(experiment)
+        return needed_folder(experiment)
     except datasets.MissingData:
         return None
-    return paths.runs(experiment.profile.name) / experiment.run_id(identity)
 
 
-def get(experiment, sets, force=False, progress=True, position=0):
+def forget(experiment):
+    """Delete the run of an experiment, once no other command trains it; datasets.MissingData as in `get`."""
+    run = Run(needed_folder(experiment))
+    with _writing(run):
+        if processes.state().is_main_process and run.folder.exists():
+            shutil.rmtree(run.folder)
+
+
+def is_done(run, tests):
+    """True where a Run is finished and scored on all sets of `tests` (see `tests_of`): nothing is left to do."""
+    record = run.record
+    return bool(record.get("finished")) and all(_is_scored(run, record, *pair, test) for pair, test in tests.items())
+
+
+def tests_of(sets, profile):
+    """How an experiment is scored on each of `sets`: dict (set, domain) -> what run.json keeps of it."""
+    how = profile.test.model_dump()
+    return {pair: {**how, "data": corpus.identity(*pair, profile), "score": with_regions.__name__} for pair in sets}
+
+
+def untrained_tests_of(sets, profile):
+    """As `tests_of`, for a traditional method."""
+    return {pair: {"side": profile.test.traditional_side, "data": corpus.identity(*pair, profile)} for pair in sets}
+
+
+def get(experiment, sets, progress=True):
     """The run of an experiment, scored on `sets`: from the cache, else trained and scored here.
 
     Args:
         experiment: config.Experiment.
         sets:       iterable of (set, domain), e.g. [("P3M-500-P", "B"), ("P3M-500-NP", "N")].
-        force:      forget what is cached and begin anew.
     Returns:
         Run.
     Raises:
         datasets.MissingData: images that are needed are not there; the message says how to get them.
     """
-    run, profile = _trained(experiment, force, progress, position), experiment.profile
-    with _threads(profile.train.threads):
-        for name, domain in sets:
-            test = {**profile.test.model_dump(), "data": corpus.identity(name, domain, profile), "score": with_regions.__name__}
-            how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress, "position": position}
-            _score(run, name, domain, profile, test, _Network, (run, experiment, name), **how)
+    run, profile, tests = _trained(experiment, progress), experiment.profile, tests_of(sets, experiment.profile)
+    if processes.agreed(is_done(run, tests)):
+        return run
+    if not (run.folder / WEIGHTS).exists():
+        raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
+    run, model = _loaded(experiment, progress)
+    how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress}
+    with _writing(run), _threads(profile.train.threads):
+        for (name, domain), test in tests.items():
+            _score(run, name, domain, profile, test, _Network, (model, experiment, name), **how)
     return run
 
 
-def _trained(experiment, force, progress, position):
+def needed_folder(experiment):
+    """Folder of an experiment's run. Raises datasets.MissingData where the training images are missing."""
+    return paths.runs(experiment.profile.name) / experiment.run_id(corpus.training_identity(experiment))
+
+
+def _trained(experiment, progress):
     """The trained run of an experiment. Commands that want the same one wait for the first; a launcher's processes share it."""
-    identity, profile = corpus.training_identity(experiment), experiment.profile
-    run = Run(paths.runs(profile.name) / experiment.run_id(identity))
-    if processes.agreed(run.record.get("finished")) and not force:
+    run, profile = Run(needed_folder(experiment)), experiment.profile
+    if processes.agreed(run.record.get("finished")):
         return run
-    base = _trained(experiment.pretraining, False, progress, position) if experiment.pretraining else None
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    base, start = _loaded(experiment.pretraining, progress) if experiment.pretraining else (None, None)
     first = processes.state().is_main_process
-    with processes.locked(run.folder.with_suffix(".lock")):
-        if force and first and run.folder.exists():
-            shutil.rmtree(run.folder)
+    with _writing(run):
         if processes.agreed(run.record.get("finished")):
             return run
         run.folder.mkdir(exist_ok=True)
         portraits = corpus.kept("train", experiment.row.domain, profile, progress)
         faces = corpus.open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads), run.timed("training") if first else nullcontext():
-            start = base.load() if base else bases.load(experiment.start) if experiment.start else None
-            fit(experiment, portraits, run.folder, progress, position, faces, start)
+            start = bases.load(experiment.start) if experiment.start else start
+            fit(experiment, portraits, run.folder, progress, faces, start)
         record = dict(
             row=experiment.name,
             method=experiment.row.method,
-            training=experiment.training(identity),
+            training=experiment.training(corpus.training_identity(experiment)),
             pretraining=base.id if base else None,
             base=experiment.start,
             images=len(portraits),
@@ -193,6 +222,34 @@ def _trained(experiment, force, progress, position):
     return run
 
 
+def _loaded(experiment, progress):
+    """(the trained Run of an experiment, its network); one with damaged or missing weights is named and trained anew."""
+    run = _trained(experiment, progress)
+    try:
+        return run, run.load()
+    except (DamagedFile, FileNotFoundError) as error:
+        log.warning("%s; so %s is trained anew", error, run.id)
+    with _writing(run):
+        with suppress(DamagedFile, FileNotFoundError):  # another command was quicker
+            return run, run.load()
+        processes.state().wait_for_everyone()
+        if processes.state().is_main_process:
+            shutil.rmtree(run.folder)
+    run = _trained(experiment, progress)
+    return run, run.load()
+
+
+@contextmanager
+def _writing(run):
+    """A block that writes into a run's folder when no other command does; what one that was killed left half written goes."""
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with processes.locked(run.folder.with_suffix(".lock")):
+        if processes.state().is_main_process:
+            for path in run.folder.rglob(".*.partial*"):
+                path.unlink(missing_ok=True)
+        yield
+
+
 def of_rows(grid, rows, profile, seed=0, sets=None):
     """{row: Run} of those rows whose data is there, scored on those of `sets` (None: of the tables with that row) that exist."""
     found = {}
@@ -205,7 +262,13 @@ def of_rows(grid, rows, profile, seed=0, sets=None):
     return found
 
 
-def untrained(method, sets, profile, progress=True, position=0):
+def untrained_folder(method, sets, profile):
+    """Folder of a traditional method's run on `sets`, whether it exists or not; arguments as in `untrained`."""
+    data = hashlib.sha256(json.dumps([corpus.identity(*pair, profile) for pair in sets]).encode()).hexdigest()
+    return paths.runs(profile.name) / f"{method.lower()}-{profile.test.traditional_side or 'full'}-{data[:8]}"
+
+
+def untrained(method, sets, profile, progress=True):
     """The run of a traditional method, scored in the transition area of `sets`; cached like a trained one.
 
     Args:
@@ -215,14 +278,15 @@ def untrained(method, sets, profile, progress=True, position=0):
     Raises:
         datasets.MissingData: images that are needed are not there.
     """
-    side = profile.test.traditional_side
-    data = json.dumps([corpus.identity(*pair, profile) for pair in sets])
-    run = Run(paths.runs(profile.name) / f"{method.lower()}-{side or 'full'}-{hashlib.sha256(data.encode()).hexdigest()[:8]}")
-    if not run.record.get("finished"):
-        run.update(method=method, finished=_now(), evaluations={}, **provenance())
-    for name, domain in sets:
-        test = {"side": side, "data": corpus.identity(name, domain, profile)}
-        _score(run, name, domain, profile, test, _Traditional, (method,), progress, position, score=transition_only, side=side)
+    run, side = Run(untrained_folder(method, sets, profile)), profile.test.traditional_side
+    tests = untrained_tests_of(sets, profile)
+    if processes.agreed(is_done(run, tests)):
+        return run
+    with _writing(run):
+        if processes.state().is_main_process and not run.record.get("finished"):
+            run.update(method=method, finished=_now(), evaluations={}, **provenance())
+        for (name, domain), test in tests.items():
+            _score(run, name, domain, profile, test, _Traditional, (method,), progress, score=transition_only, side=side)
     return run
 
 
@@ -250,12 +314,10 @@ def _threads(count):
 
 
 class _Network:
-    """Predictor of a trained run: loads its weights when it is made."""
+    """Predictor of a trained network, moved to this process's device when it is made."""
 
-    def __init__(self, run, experiment, name):
-        if not (run.folder / "model.safetensors").exists():
-            raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
-        self.model, test = run.load().to(Accelerator().device), experiment.profile.test
+    def __init__(self, model, experiment, name):
+        self.model, test = model.to(Accelerator().device), experiment.profile.test
         smallest = self.model.smallest_side if name == "RWP" else 0
         self.how = test.strategy, test.ratio, test.resizing, smallest, experiment.profile.train.size
 
@@ -275,13 +337,18 @@ def _whole(table):
     return whole
 
 
-def _score(run, name, domain, profile, test, make_predictor, arguments, progress, position, **how):
+def _is_scored(run, record, name, domain, test):
+    """True where a run's record says that a set was scored with this `test` (a dict), and its table is whole."""
+    key = f"{name}.{domain}"
+    return record.get("evaluations", {}).get(key) == test and _whole(run.folder / "per_image" / f"{key}.csv")
+
+
+def _score(run, name, domain, profile, test, make_predictor, arguments, progress, **how):
     """Score one set, in the first process, unless the record says that it was scored with the same `test` (a dict)."""
     if not processes.state().is_main_process:
         return
-    key, done = f"{name}.{domain}", run.record["evaluations"]
-    table = run.folder / "per_image" / f"{key}.csv"
-    if done.get(key) == test and _whole(table):
+    key, record = f"{name}.{domain}", run.record
+    if _is_scored(run, record, name, domain, test):
         return
     predictor = make_predictor(*arguments)
     portraits = corpus.kept(name, domain, profile, progress)
@@ -292,6 +359,6 @@ def _score(run, name, domain, profile, test, make_predictor, arguments, progress
             write_image(run.folder / "gallery" / key / f"{image}.png", alpha)
 
     with run.timed("scoring"):
-        frame = evaluate(predictor, portraits, progress=progress, keep=keep, position=position, **how)
-    write_text(table, frame.to_csv())
-    run.update(evaluations={**done, key: test})
+        frame = evaluate(predictor, portraits, progress=progress, keep=keep, **how)
+    write_text(run.folder / "per_image" / f"{key}.csv", frame.to_csv())
+    run.update(evaluations={**record.get("evaluations", {}), key: test})

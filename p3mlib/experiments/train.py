@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from p3mlib.data.augment import LAYERS, random_view
 from p3mlib.data.photo import photo_view
 from p3mlib.data.places import Places
 from p3mlib.experiments import processes
-from p3mlib.io import atomic_path, forbid, write_text
+from p3mlib.io import atomic_path, forbid, reason, write_text
 from p3mlib.models import backbones, build_model, load_imagenet, save_pretrained
 
 _SHARED = Path("/dev/shm")  # through which loader processes hand batches over
@@ -160,7 +161,7 @@ class Objective(nn.Module):
         return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
-def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pretrained=None):
+def fit(experiment, portraits, folder, progress=True, faces=None, pretrained=None):
     """Train one experiment; go on from the last finished epoch if `folder` holds a checkpoint.
 
     Writes `checkpoint.pt` and `train.csv` (mean of every loss term per epoch) after each epoch, `model.safetensors` at
@@ -173,7 +174,7 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
 
     Args:
         experiment: config.Experiment. portraits: training samples. folder: of the run.
-        progress:   show a bar; `position` is its line where several trainings run side by side.
+        progress:   show a bar.
         faces:      celeba.Faces, for rows with copy and paste.
         pretrained: the network of `experiment.pretraining` or `experiment.start`; of a base all weights go on and only the last
             stage is trained, of an encoder only the backbones go on. None: from the seed.
@@ -185,10 +186,10 @@ def fit(experiment, portraits, folder, progress=True, position=0, faces=None, pr
     """
     private = experiment.row.domain == "B"
     with forbid("original_image") if private else contextlib.nullcontext():
-        return _fit(experiment, portraits, folder, progress, position, faces, pretrained)
+        return _fit(experiment, portraits, folder, progress, faces, pretrained)
 
 
-def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
+def _fit(experiment, portraits, folder, progress, faces, pretrained):
     config, accelerator = experiment.train, _accelerator(experiment.train, len(portraits))
     network = build(experiment).to(memory_format=torch.channels_last)  # a quarter faster, on CPUs too
     row = experiment.row
@@ -196,14 +197,13 @@ def _fit(experiment, portraits, folder, progress, position, faces, pretrained):
     views = TrainingViews(portraits, config, experiment.seed, sources)
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=_workers(views), collate_fn=views.collate)
     loader = accelerator.prepare(loader)
-    stages, state = _stages(network, config, pretrained), _read_checkpoint(folder)
+    stages, state = _stages(network, config, pretrained), _read_checkpoint(folder, network)
     epochs = epochs_of(stages, config.epochs)
     history = state.get("history", [])
     network.load_state_dict(state.get("network", network.state_dict()))
     bar = tqdm(
         total=sum(epochs) * len(loader),
         initial=len(history) * len(loader),
-        position=position,
         leave=False,
         desc=f"{experiment.name} seed {experiment.seed}",
         unit="step",
@@ -322,11 +322,19 @@ def _checkpoint(folder, objective, optimiser, history):
     write_text(folder / "train.csv", pd.DataFrame(history).to_csv(index=False))
 
 
-def _read_checkpoint(folder):
-    """What the last finished epoch left; empty before the first, and with a warning where the file is damaged."""
+def _read_checkpoint(folder, network):
+    """What the last finished epoch left; empty before the first, and with a warning where the file is damaged or misfits."""
     path = folder / "checkpoint.pt"
     try:
-        return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else {}
+        if not path.exists():
+            return {}
+        with zipfile.ZipFile(path) as archive:  # torch.load reads a flipped bit as it is
+            if damaged := archive.testzip():
+                raise ValueError(f"the checksum of {damaged} is another")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if {k: v.shape for k, v in state["network"].items()} != {k: v.shape for k, v in network.state_dict().items()}:
+            raise ValueError("its network has other weights than this one")
+        return {key: state[key] for key in ("objective", "network", "optimiser", "history")}
     except Exception as error:  # whatever unpickling a damaged file ends in
-        logging.getLogger(__name__).warning("%s: damaged (%s), so the training begins anew", path, str(error).splitlines()[0])
+        logging.getLogger(__name__).warning("%s: damaged (%s), so the training begins anew", path, reason(error))
         return {}

@@ -1,0 +1,112 @@
+"""A few faults (`make faults` tries as many as fit its time), that the judge sees what is lost, and faults of single files."""
+
+import json
+import logging
+import shutil
+
+import faults
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_runs import SETS, experiment
+
+from p3mlib.experiments import config, runs
+from p3mlib.experiments.train import _read_checkpoint, build
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, smoke_home):
+    """Folder of a campaign with rendered images, the results without a fault, and seconds of the command."""
+    folder = tmp_path_factory.mktemp("faults")
+    shutil.copytree(smoke_home / "data", folder / "data")
+    return (folder, *faults.prepare(folder))
+
+
+@pytest.mark.parametrize("name", ["killed", "checkpoint flipped", "full disk", "weights flipped"])
+def test_after_a_fault_the_same_command_gives_the_same(name, work):
+    folder, expected, length = work
+    assert len(expected) > 10
+    result = faults.attempt(folder, name, 1, 0, expected, length)
+    assert result is None or result[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("why", "damage"),
+    [("other results", lambda one: one.files("*/train.csv")[0].write_text("epoch\n")),
+     ("half files", lambda one: (one.files("basic-*")[0] / ".0.1.partial").touch())],
+)  # fmt: skip
+def test_the_judge_sees_what_is_lost(work, monkeypatch, why, damage):
+    folder, expected, length = work
+    monkeypatch.setitem(faults.KINDS, "damage", lambda one: one.expect(one.call().end() == 0, "the first call") or damage(one))
+    seconds, found = faults.attempt(folder, "damage", 2, 0, expected, length)
+    assert why in found and seconds > 0
+
+
+def test_the_table_counts_what_was_lost():
+    text = faults.table({"killed": [(2.0, ""), (4.0, "other results")], "older cache": []})
+    assert "| kill -9 of the command | 2 | 1 | 3 | 4 |" in text and "| all | 2 | 1 | | |" in text
+
+
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_named_and_not_used(home, tmp_path, caplog):
+    network = build(experiment("basic"))
+    state = {"objective": {}, "network": network.state_dict(), "optimiser": {}, "history": [1]}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert _read_checkpoint(tmp_path, network)["history"] == [1] and not caplog.text
+    flip(tmp_path / "checkpoint.pt", (tmp_path / "checkpoint.pt").stat().st_size // 2)
+    assert _read_checkpoint(tmp_path, network) == {} and "checkpoint.pt: damaged (the checksum of" in caplog.text
+
+
+@pytest.mark.parametrize("change", [lambda s: s.pop("optimiser"), lambda s: s["network"].popitem()])
+def test_a_checkpoint_of_an_older_version_is_named_and_not_used(home, tmp_path, caplog, change):
+    network = build(experiment("basic"))
+    state = {"objective": {}, "network": network.state_dict(), "optimiser": {}, "history": [1]}
+    change(state)
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert _read_checkpoint(tmp_path, network) == {} and "so the training begins anew" in caplog.text
+
+
+def test_a_base_with_a_flipped_bit_or_without_weights_is_named_and_trained_anew(home, caplog):
+    caplog.set_level(logging.WARNING)
+    one = config.load().experiment("basic", "smoke")
+    run = runs.get(one, SETS[:1], progress=False)
+    base, expected = runs.folder(one.pretraining), load_file(run.folder / "model.safetensors")
+    for damage, told in ((lambda path: flip(path, -5), "damaged"), (lambda path: path.unlink(), "no such file")):
+        caplog.clear()
+        damage(base / "model.safetensors")
+        runs.forget(one)
+        again = load_file(runs.get(one, SETS[:1], progress=False).folder / "model.safetensors")
+        assert f"{base / 'model.safetensors'}: {told}" in caplog.text and f"so {base.name} is trained anew" in caplog.text
+        assert all(torch.equal(again[key], expected[key]) for key in expected)
+
+
+def test_weights_with_a_flipped_bit_score_nothing(home, caplog):
+    run = runs.get(experiment("basic"), SETS[:1], progress=False)
+    table = run.folder / "per_image" / "P3M-500-P.B.csv"
+    before = table.read_bytes()
+    flip(run.folder / "model.safetensors", -5)
+    runs.get(experiment("basic"), SETS, progress=False)
+    assert f"so {run.id} is trained anew" in caplog.text and table.read_bytes() == before
+    assert len(run.per_image(*SETS[1])) == 4
+
+
+def test_a_record_without_what_this_version_writes_is_scored_again(home):
+    run = runs.get(experiment("basic"), SETS[:1], progress=False)
+    record = run.record
+    for key in ("evaluations", "seconds"):
+        (run.folder / "run.json").write_text(json.dumps({name: value for name, value in record.items() if name != key}))
+        runs.get(experiment("basic"), SETS[:1], progress=False)
+        assert run.record["evaluations"] == record["evaluations"]
+
+
+def test_what_a_killed_command_left_half_written_goes(home):
+    run = runs.get(experiment("basic"), [], progress=False)
+    half = run.folder / ".0badcafe.1.partial.csv"
+    half.touch()
+    runs.get(experiment("basic"), SETS[:1], progress=False)
+    assert not half.exists() and len(run.per_image(*SETS[0])) == 4
