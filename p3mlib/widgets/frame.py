@@ -6,12 +6,14 @@ was last seen in it. Only the controls need a running kernel.
 
 import asyncio
 import base64
+import contextlib
 import html
 from dataclasses import dataclass
 
 import cv2
 import ipywidgets
 import numpy as np
+import torch
 from IPython.display import HTML, display
 
 from p3mlib.io import to_uint8
@@ -36,6 +38,17 @@ class Still:
         return self.html
 
 
+@contextlib.contextmanager
+def _one_thread():
+    """One thread for PyTorch: on small images several wait for each other longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Explorer:
     """Controls above a still that follows them.
 
@@ -56,7 +69,8 @@ class Explorer:
 
     def _drawn(self):
         try:
-            return self._draw()
+            with _one_thread():
+                return self._draw()
         except ValueError as error:
             return Still(f"<p><strong>{html.escape(str(error))}</strong></p>")
 
