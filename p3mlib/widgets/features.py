@@ -101,7 +101,7 @@ def features_explorer(model, samples):
             (sample["image"], "the portrait"),
             (shown / max(np.quantile(shown, 0.99), 1e-9), f"{which.value}: {size}, white is strong"),
             (full, f"matte with all modules: MAD {mad(full, sample['alpha']):.4f}"),
-            (alpha, f"without {off.value}: MAD {mad(alpha, sample['alpha']):.4f}"),
+            (alpha, f"{off.value} switched off: MAD {mad(alpha, sample['alpha']):.4f}"),
             (sample["alpha"], "the truth"),
         ]
         return pictures(panels)

@@ -24,6 +24,7 @@ QUALITY = 90  # of the JPEGs
 WIDE = ipywidgets.Layout(width="26rem", max_width="100%")
 LABEL = {"description_width": "7rem"}
 _ROW = "display:flex;flex-wrap:wrap;gap:.6rem;align-items:flex-start;margin:.3rem 0"
+_PICTURE = "border:1px solid #999;max-width:100%;height:auto;box-sizing:content-box"
 _CAPTION = "font-size:.85rem;line-height:1.3;white-space:pre-line"
 
 
@@ -126,10 +127,8 @@ def _line(text):
 def _figure(picture, caption, height):
     text, width = html.escape(caption), max(1, round(height * picture.shape[1] / picture.shape[0]))
     source = base64.b64encode(jpeg(picture, (width, height))).decode("ascii")
-    return (
-        f'<figure style="margin:0;max-width:{max(width, 150)}px"><img alt="{text}" width="{width}" height="{height}" '
-        f'src="data:image/jpeg;base64,{source}"><figcaption style="{_CAPTION}">{text}</figcaption></figure>'
-    )
+    image = f'<img alt="{text}" width="{width}" style="{_PICTURE}" src="data:image/jpeg;base64,{source}">'
+    return f'<figure style="margin:0;max-width:{max(width + 2, 150)}px">{image}<figcaption style="{_CAPTION}">{text}</figcaption></figure>'
 
 
 def jpeg(picture, size):

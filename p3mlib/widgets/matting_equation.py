@@ -30,8 +30,8 @@ def matting_equation_explorer(fg, bg, alpha):
 
     def draw():
         front, back = (np.array([int(c.value[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255 for c in colours)
-        swatch = np.ones((24, 24, 3), np.float32)
-        pixel = composite(front * swatch, back * swatch, np.full((24, 24), share.value, np.float32))
+        swatch = np.ones((24, 14, 3), np.float32)
+        pixel = composite(front * swatch, back * swatch, np.full((24, 14), share.value, np.float32))
         used = alpha if hard.value == 0 else (alpha >= hard.value).astype(np.float32)
         behind = bg if place.value == "its own" else np.broadcast_to(np.float32(BACKGROUNDS[place.value]), bg.shape)
         told = "its own alpha" if hard.value == 0 else f"alpha is 1 from {hard.value:.2f} on, else 0"
