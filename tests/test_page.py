@@ -107,7 +107,7 @@ def test_no_page_loads_anything_or_runs_anything(built):
 def test_a_notebook_page_has_output_without_progress_bars_and_widgets(built):
     folder = page.write_page("smoke").parent
     read = Reader((folder / "02_metrics.html").read_text())
-    assert "the number is 42" in read.text and "progress bar" not in read.text
+    assert "the number is 42" in read.text and "progress bar" not in read.text and "slider" not in read.text
     assert "<small>[94.12, 121.46]</small>" in (folder / "02_metrics.html").read_text(), "as JupyterLab shows a table"
     assert "06_p3mnet_ablation.html" in read.links and "index.html" in read.links
 

@@ -168,7 +168,7 @@ def _notebooks(folder, failed):
         if not path.exists():
             lines.append(f'<li><span class="missing">{html.escape(name)}: not run</span>{trouble}</li>')
             continue
-        body, _ = exporter.from_notebook_node(_without_widgets(nbformat.read(path, as_version=4)))
+        body, _ = exporter.from_notebook_node(without_widgets(nbformat.read(path, as_version=4)))
         body = re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="\1.html"', body.replace(_UNNAMED, 'alt="output of this cell"'))
         parts = {"title": html.escape(name), "body": body, "colours": HtmlFormatter(style="default").get_style_defs(".highlight")}
         write_text(folder / f"{name}.html", _page("notebook.html", parts))
@@ -176,7 +176,7 @@ def _notebooks(folder, failed):
     return f"<ul>{''.join(lines)}</ul>"
 
 
-def _without_widgets(notebook):
+def without_widgets(notebook):
     """The notebook without what only a live kernel shows (widgets, progress bars on the error stream), printed lines joined."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
@@ -184,8 +184,9 @@ def _without_widgets(notebook):
             kept = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
             for output in kept:
                 data = output.get("data", {})
-                for kind in [k for k in data if "widget" in k or k == "application/javascript"]:
-                    del data[kind]
+                live = [kind for kind in data if "widget" in kind or kind == "application/javascript"]
+                for kind in live + ["text/plain"] * bool(live):  # which says VBox(...), or how far a bar was at first
+                    data.pop(kind, None)
             cell.outputs = []
             for output in kept:
                 last = cell.outputs[-1] if cell.outputs else output

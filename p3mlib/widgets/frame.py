@@ -126,9 +126,10 @@ def _line(text):
 
 def _figure(picture, caption, height):
     text, width = html.escape(caption), max(1, round(height * picture.shape[1] / picture.shape[0]))
-    source = base64.b64encode(jpeg(picture, (width, height))).decode("ascii")
+    source, most = base64.b64encode(jpeg(picture, (width, height))).decode("ascii"), max(width + 2, 150)
     image = f'<img alt="{text}" width="{width}" style="{_PICTURE}" src="data:image/jpeg;base64,{source}">'
-    return f'<figure style="margin:0;max-width:{max(width + 2, 150)}px">{image}<figcaption style="{_CAPTION}">{text}</figcaption></figure>'
+    said = f'<figcaption style="{_CAPTION}">{text}</figcaption>'
+    return f'<figure style="margin:0;max-width:{most}px">{image}{said}</figure>'
 
 
 def jpeg(picture, size):

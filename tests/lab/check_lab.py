@@ -28,6 +28,8 @@ CLOCK = """area => {
     requestAnimationFrame(() => { window.painted = performance.now() });
   }).observe(area, {childList: true, subtree: true, attributes: true});
 }"""
+DONE = """() => { const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(p => p.textContent);
+  return prompts.some(p => /\\d/.test(p)) && !prompts.some(p => /\\*/.test(p)) }"""
 STILL = "area => [...area.querySelectorAll('.jp-OutputArea-output')].slice(-1)[0].innerHTML.replace(/[0-9.]+ m?s\\b/g, '')"
 
 
@@ -46,9 +48,7 @@ def run_all(page, lab, name):
     page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"], .jp-Notebook-ExecutionIndicator[data-status="idle"]')
     page.locator("#jp-MainMenu .lm-MenuBar-item", has_text="Run").click()
     page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
-    last = page.locator(".jp-Notebook .jp-CodeCell").last.locator(".jp-InputPrompt")
-    last.scroll_into_view_if_needed()
-    page.wait_for_function("prompt => /\\[\\d+\\]/.test(prompt.textContent)", arg=last.element_handle(), timeout=20 * MINUTES)
+    page.wait_for_function(DONE, polling=1000, timeout=20 * MINUTES)
     errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
     assert errors.count() == 0, f"{name}: {errors.first.inner_text()}"
 
