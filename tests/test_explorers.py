@@ -280,6 +280,7 @@ def test_switching_off_is_undone_and_equals_the_network_without():
 def test_the_leaderboard_sorts_filters_and_pairs():
     numbers = some_numbers()
     explorer = widgets.leaderboard_explorer(numbers)
+    assert f"SAD on P3M-500-P: {2 * (len(EARLIER) + 1 + len(VARIANTS))} rows" in explorer.still.html
     shown = explorer.controls
     shown["set"].value, shown["setting"].value, shown["rows"].value = "P3M-500-P", "B:N", 60
     first = [re.findall("<td>(.*?)</td>", row) for row in re.findall("<tr>(.*?)</tr>", explorer.still.html)[1:]]

@@ -28,6 +28,7 @@ CLOCK = """area => {
     requestAnimationFrame(() => { window.painted = performance.now() });
   }).observe(area, {childList: true, subtree: true, attributes: true});
 }"""
+BEGUN = """() => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].some(p => /[*\\d]/.test(p.textContent))"""
 DONE = """() => { const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(p => p.textContent);
   return prompts.some(p => /\\d/.test(p)) && !prompts.some(p => /\\*/.test(p)) }"""
 STILL = "area => [...area.querySelectorAll('.jp-OutputArea-output')].slice(-1)[0].innerHTML.replace(/[0-9.]+ m?s\\b/g, '')"
@@ -46,8 +47,12 @@ def run_all(page, lab, name):
     page.goto(f"{lab[0]}/lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}&reset")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"], .jp-Notebook-ExecutionIndicator[data-status="idle"]')
-    page.locator("#jp-MainMenu .lm-MenuBar-item", has_text="Run").click()
-    page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
+    for _ in range(30):  # as long as the kernel is not connected the menu does nothing
+        page.locator("#jp-MainMenu .lm-MenuBar-item", has_text="Run").click()
+        page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
+        page.wait_for_timeout(2000)
+        if page.evaluate(BEGUN):
+            break
     page.wait_for_function(DONE, polling=1000, timeout=20 * MINUTES)
     errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
     assert errors.count() == 0, f"{name}: {errors.first.inner_text()}"
