@@ -27,7 +27,7 @@ test: $(READY)  ## ruff, unit tests, every notebook in profile smoke, nbval
 
 test-lab: $(READY)  ## notebooks and explorers in JupyterLab, through Chromium (apt install chromium); installs playwright
 	$(PIP) install $(QUIET) playwright==1.65.2
-	$(PY) -m pytest -s tests/lab/check_lab.py
+	$(PY) -m pytest -s --confcutdir tests/lab tests/lab/check_lab.py
 
 fuzz: $(READY)  ## a thousand made-up files through anonymize, audit, predict and verify (FIRST and COUNT choose others)
 	$(PY) tests/fuzz.py --first $(or $(FIRST),0) --count $(or $(COUNT),1000)

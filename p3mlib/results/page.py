@@ -18,10 +18,16 @@ from pygments.formatters import HtmlFormatter
 from p3mlib import paths
 from p3mlib.experiments import config, runs
 from p3mlib.io import write_text
+from p3mlib.results import seen
 from p3mlib.results.printed import MARKUP
 
 TABLES, FIGURES = range(1, 12), range(1, 16)
 EXTRA = {"claims": "Claims C1-C40", "transfer": "Transfer to real portraits", "statistics": "P3M-Synth beside photographs"}
+HEADLINES = (  # notebook, the cell whose sentences are shown
+    ("05_trimap_free", "takeaways.blurred_training("),
+    ("10_copy_paste", "takeaways.copy_and_paste(table, "),
+    ("12_claims", "takeaways.verdicts("),
+)
 _UNNAMED = 'alt="No description has been provided for this image"'
 
 
@@ -55,6 +61,7 @@ def write_page(profile, failed=(), seconds=None):
     folder = paths.build() / paths.tables(profile).name
     parts = {
         "title": f"P3M companion, profile {folder.name}",
+        "first": _first(profile, folder.name),
         "facts": _facts(scale, seconds),
         "tables": _tables(profile),
         "claims": _table_block(profile, "claims", EXTRA["claims"]),
@@ -65,6 +72,24 @@ def write_page(profile, failed=(), seconds=None):
     }
     write_text(folder / "index.html", _page("index.html", parts))
     return folder / "index.html"
+
+
+def _first(profile, name):
+    """One figure, and what the takeaways of the executed notebooks say, with their intervals."""
+    path = paths.figures(profile) / "teaser.png"
+    figure = _picture(path, seen.TEASER) if path.exists() else _not_run("The first figure")
+    lines = [line for stem, call in HEADLINES for line in _said(paths.build() / "notebooks" / name / f"{stem}.ipynb", call)]
+    found = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return figure + (f"<ul>{found}</ul>" if found else _not_run("Headline findings"))
+
+
+def _said(path, call):
+    """Sentences that the cell with `call` in an executed notebook shows."""
+    if not path.exists():
+        return []
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code" and call in c.source]
+    texts = [output.get("data", {}).get("text/markdown", "") for cell in cells for output in cell.outputs]
+    return [line.removeprefix("- ") for line in texts[0].splitlines()] if texts else []
 
 
 def _page(name, parts):
@@ -134,10 +159,10 @@ def _figures(profile):
     blocks = []
     for number in FIGURES:
         path, title = paths.figures(profile) / f"figure_{number:02d}.png", f"Figure {number}"
-        shown = _picture(path, title) if path.exists() else _not_run(title)
+        shown = _picture(path, f"{title}. {seen.FIGURES[number]}") if path.exists() else _not_run(title)
         blocks.append(f'<section id="figure_{number}"><h3>{title}</h3>{shown}</section>')
     extra = paths.figures(profile) / "claims.png"
-    return "".join(blocks) + (_picture(extra, "The claims in one figure") if extra.exists() else "")
+    return "".join(blocks) + (_picture(extra, seen.CLAIMS) if extra.exists() else "")
 
 
 def _picture(path, title):
