@@ -79,8 +79,8 @@ def _first(profile, name):
     path = paths.figures(profile) / "teaser.png"
     figure = _picture(path, seen.TEASER) if path.exists() else _not_run("The first figure")
     lines = [line for stem, call in HEADLINES for line in _said(paths.build() / "notebooks" / name / f"{stem}.ipynb", call)]
-    found = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return figure + (f"<ul>{found}</ul>" if found else _not_run("Headline findings"))
+    found = "".join(f"<li>{html.escape(line)}</li>" for line in dict.fromkeys(lines))
+    return figure + (f'<ul tabindex="0">{found}</ul>' if found else _not_run("Headline findings"))
 
 
 def _said(path, call):
@@ -212,6 +212,7 @@ def without_widgets(notebook):
                 live = [kind for kind in data if "widget" in kind or kind == "application/javascript"]
                 for kind in live + ["text/plain"] * bool(live):  # which says VBox(...), or how far a bar was at first
                     data.pop(kind, None)
+            kept = [o for o in kept if o.output_type not in ("display_data", "execute_result") or o.data]
             cell.outputs = []
             for output in kept:
                 last = cell.outputs[-1] if cell.outputs else output
