@@ -29,8 +29,8 @@ CLOCK = """area => {
   }).observe(area, {childList: true, subtree: true, attributes: true});
 }"""
 BEGUN = """() => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].some(p => /[*\\d]/.test(p.textContent))"""
-DONE = """() => { const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(p => p.textContent);
-  return prompts.some(p => /\\d/.test(p)) && !prompts.some(p => /\\*/.test(p)) }"""
+DONE = """count => { const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")];
+  return prompts.length == count && prompts.every(p => /\\d/.test(p.textContent)) }"""  # cells are put into the page bit by bit
 STILL = "area => [...area.querySelectorAll('.jp-OutputArea-output')].slice(-1)[0].innerHTML.replace(/[0-9.]+ m?s\\b/g, '')"
 
 
@@ -53,7 +53,9 @@ def run_all(page, lab, name):
         page.wait_for_timeout(2000)
         if page.evaluate(BEGUN):
             break
-    page.wait_for_function(DONE, polling=1000, timeout=20 * MINUTES)
+    cells = json.loads((lab[1] / f"{name}.ipynb").read_text())["cells"]
+    count = sum(cell["cell_type"] == "code" for cell in cells)
+    page.wait_for_function(DONE, arg=count, polling=1000, timeout=20 * MINUTES)
     errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
     assert errors.count() == 0, f"{name}: {errors.first.inner_text()}"
 
