@@ -21,8 +21,8 @@ from p3mlib.io import to_uint8
 HEIGHT = 200  # pixels of a picture on the screen
 WAIT = 0.02  # seconds without another change before a still is drawn: of a slider's way only the last place is computed
 QUALITY = 90  # of the JPEGs
-WIDE = ipywidgets.Layout(width="26rem", max_width="100%")
-LABEL = {"description_width": "7rem"}
+WIDE = ipywidgets.Layout(width="29rem", max_width="100%")
+LABEL = {"description_width": "10rem"}
 _ROW = "display:flex;flex-wrap:wrap;gap:.6rem;align-items:flex-start;margin:.3rem 0"
 _PICTURE = "border:1px solid #999;max-width:100%;height:auto;box-sizing:content-box"
 _CAPTION = "font-size:.85rem;line-height:1.3;white-space:pre-line"
