@@ -15,7 +15,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 4294967296
 export MALLOC_TOP_PAD_ := 268435456
 
-.PHONY: paper test fuzz faults format lab setup lock clean help
+.PHONY: paper test test-lab slides fuzz faults format lab setup lock clean help
 
 paper: $(READY)  ## regenerate tables and figures (PROFILE=smoke|laptop|gpu|paper)
 	$(PY) -m p3mlib notebooks --profile $(PROFILE)
@@ -24,6 +24,10 @@ test: $(READY)  ## ruff, unit tests, every notebook in profile smoke, nbval
 	$(VENV)/bin/ruff check --quiet
 	$(VENV)/bin/ruff format --check --quiet
 	$(PY) -m pytest --numprocesses 2 --dist worksteal
+
+test-lab: $(READY)  ## notebooks and explorers in JupyterLab, through Chromium (apt install chromium); installs playwright
+	$(PIP) install $(QUIET) playwright==1.65.2
+	$(PY) -m pytest -s --confcutdir tests/lab tests/lab/check_lab.py
 
 fuzz: $(READY)  ## a thousand made-up files through anonymize, audit, predict and verify (FIRST and COUNT choose others)
 	$(PY) tests/fuzz.py --first $(or $(FIRST),0) --count $(or $(COUNT),1000)
@@ -38,6 +42,9 @@ format: $(READY)  ## put code and notebooks into ruff's form, take outputs out o
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks
+
+slides: $(READY)  ## slides of notebooks 00, 01, 06, 10 from their executed copies (REVEAL=folder or address of reveal.js)
+	$(PY) -m p3mlib slides --profile $(PROFILE) $(if $(REVEAL),--reveal $(REVEAL))
 
 setup: $(READY)  ## only create the environment
 
@@ -73,4 +80,4 @@ clean:  ## delete executed notebooks and temporary output; runs and data stay
 	rm -rf build
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'

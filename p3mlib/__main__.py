@@ -454,6 +454,20 @@ def report(profile: Profile = "laptop"):
 
 
 @app.command()
+def slides(
+    profile: Profile = "laptop",
+    reveal: Annotated[
+        str | None, Option(metavar="URL", help="address or folder of reveal.js, for slides without a network")
+    ] = None,
+):
+    """slides of notebooks 00, 01, 06 and 10, from their executed copies; they load reveal.js when they are opened"""
+    from p3mlib.results import slides
+
+    for path in slides.write_slides(profile, reveal=reveal or slides.REVEAL):
+        print(path)
+
+
+@app.command()
 def notebooks(
     names: Annotated[list[str] | None, Argument(help="default: all, in order", autocompletion=_names)] = None,
     profile: Profile = "laptop",

@@ -10,7 +10,7 @@ from PIL import Image
 from p3mlib import paths
 from p3mlib.__main__ import main
 from p3mlib.experiments import runs
-from p3mlib.results import page
+from p3mlib.results import page, seen
 from p3mlib.results.printed import markdown_table
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
@@ -91,6 +91,20 @@ def test_everything_is_on_the_page_and_what_is_missing_is_named(built):
     assert {link for link in read.links if link.endswith(".html")} == {"02_metrics.html"}
 
 
+def test_the_first_screen_says_what_executed_notebooks_found(built):
+    before = page.write_page("smoke").read_text()
+    assert "Headline findings: not run" in before and "The first figure: not run" in before
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(paths.figures("smoke") / "teaser.png")
+    found = nbformat.v4.new_output("display_data", data={"text/markdown": "- SHM 3.1 [2.0, 4.2] <worse>\n- and more"})
+    cell = nbformat.v4.new_code_cell("takeaways.blurred_training(table, PROFILE)", outputs=[found])
+    folder = paths.build() / "notebooks" / "smoke"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "05_trimap_free.ipynb")
+    written = page.write_page("smoke").read_text()
+    assert "<li>SHM 3.1 [2.0, 4.2] &lt;worse&gt;</li><li>and more</li>" in written
+    assert written.index("<li>SHM") < written.index('<a href="#table_4">') and seen.TEASER in written
+    assert f'alt="Figure 7. {seen.FIGURES[7]}"' in written
+
+
 def test_no_page_loads_anything_or_runs_anything(built):
     folder = page.write_page("smoke").parent
     pages = sorted(folder.glob("*.html"))
@@ -107,7 +121,7 @@ def test_no_page_loads_anything_or_runs_anything(built):
 def test_a_notebook_page_has_output_without_progress_bars_and_widgets(built):
     folder = page.write_page("smoke").parent
     read = Reader((folder / "02_metrics.html").read_text())
-    assert "the number is 42" in read.text and "progress bar" not in read.text
+    assert "the number is 42" in read.text and "progress bar" not in read.text and "slider" not in read.text
     assert "<small>[94.12, 121.46]</small>" in (folder / "02_metrics.html").read_text(), "as JupyterLab shows a table"
     assert "06_p3mnet_ablation.html" in read.links and "index.html" in read.links
 

@@ -22,6 +22,7 @@ from p3mlib.io.listing import RESULTS, is_result, list_photographs
 from p3mlib.io.pictures import (
     IMAGE_SUFFIXES,
     check_memory,
+    decode_photograph,
     frames,
     image_size,
     open_picture,
@@ -31,7 +32,8 @@ from p3mlib.io.pictures import (
 )
 
 __all__ = [
-    "IMAGE_SUFFIXES", "RESULTS", "DamagedFile", "PrivateFile", "TooLarge", "WrongCoding", "atomic_path", "check_memory", "forbid",
-    "frames", "image_size", "is_result", "list_photographs", "open_picture", "orientation", "printable", "read_image",
-    "read_mask", "read_matte", "read_photograph", "read_trimap", "reason", "to_uint8", "write_image", "write_text",
+    "IMAGE_SUFFIXES", "RESULTS", "DamagedFile", "PrivateFile", "TooLarge", "WrongCoding", "atomic_path", "check_memory",
+    "decode_photograph", "forbid", "frames", "image_size", "is_result", "list_photographs", "open_picture", "orientation",
+    "printable", "read_image", "read_mask", "read_matte", "read_photograph", "read_trimap", "reason", "to_uint8",
+    "write_image", "write_text",
 ]  # fmt: skip

@@ -72,7 +72,12 @@ def open_picture(path):
     """
     path = check_readable(path)
     # Of a path Pillow maps uncompressed grey TIFFs at the size they have when turned, which scrambles them: of a file it reads.
-    with _decoding(path), open(path, "rb") as file, Image.open(file) as picture:
+    with _decoding(path), open(path, "rb") as file:
+        return _opened(file, path)
+
+
+def _opened(file, path):
+    with Image.open(file) as picture:
         check_memory(path, picture.height, picture.width)
         picture.load()
         turn, found = orientation(picture), {"highest": _highest(picture), "lossy": picture.format in ("JPEG", "MPO", "WEBP")}
@@ -127,6 +132,12 @@ def read_photograph(path):
     picture = open_picture(path)
     with _decoding(path):
         return _over_white(picture, path, profile=True)
+
+
+def decode_photograph(data, name):
+    """As `read_photograph`, of a file's bytes that lie in memory; `name` is what messages call it."""
+    with _decoding(name):
+        return _over_white(_opened(io.BytesIO(data), name), name, profile=True)
 
 
 def read_image(path):

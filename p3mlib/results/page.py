@@ -18,10 +18,16 @@ from pygments.formatters import HtmlFormatter
 from p3mlib import paths
 from p3mlib.experiments import config, runs
 from p3mlib.io import write_text
+from p3mlib.results import seen
 from p3mlib.results.printed import MARKUP
 
 TABLES, FIGURES = range(1, 12), range(1, 16)
 EXTRA = {"claims": "Claims C1-C40", "transfer": "Transfer to real portraits", "statistics": "P3M-Synth beside photographs"}
+HEADLINES = (  # notebook, the cell whose sentences are shown
+    ("05_trimap_free", "takeaways.blurred_training("),
+    ("10_copy_paste", "takeaways.copy_and_paste(table, "),
+    ("12_claims", "takeaways.verdicts("),
+)
 _UNNAMED = 'alt="No description has been provided for this image"'
 
 
@@ -55,6 +61,7 @@ def write_page(profile, failed=(), seconds=None):
     folder = paths.build() / paths.tables(profile).name
     parts = {
         "title": f"P3M companion, profile {folder.name}",
+        "first": _first(profile, folder.name),
         "facts": _facts(scale, seconds),
         "tables": _tables(profile),
         "claims": _table_block(profile, "claims", EXTRA["claims"]),
@@ -65,6 +72,24 @@ def write_page(profile, failed=(), seconds=None):
     }
     write_text(folder / "index.html", _page("index.html", parts))
     return folder / "index.html"
+
+
+def _first(profile, name):
+    """One figure, and what the takeaways of the executed notebooks say, with their intervals."""
+    path = paths.figures(profile) / "teaser.png"
+    figure = _picture(path, seen.TEASER) if path.exists() else _not_run("The first figure")
+    lines = [line for stem, call in HEADLINES for line in _said(paths.build() / "notebooks" / name / f"{stem}.ipynb", call)]
+    found = "".join(f"<li>{html.escape(line)}</li>" for line in dict.fromkeys(lines))
+    return figure + (f'<ul tabindex="0">{found}</ul>' if found else _not_run("Headline findings"))
+
+
+def _said(path, call):
+    """Sentences that the cell with `call` in an executed notebook shows."""
+    if not path.exists():
+        return []
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code" and call in c.source]
+    texts = [output.get("data", {}).get("text/markdown", "") for cell in cells for output in cell.outputs]
+    return [line.removeprefix("- ") for line in texts[0].splitlines()] if texts else []
 
 
 def _page(name, parts):
@@ -134,10 +159,10 @@ def _figures(profile):
     blocks = []
     for number in FIGURES:
         path, title = paths.figures(profile) / f"figure_{number:02d}.png", f"Figure {number}"
-        shown = _picture(path, title) if path.exists() else _not_run(title)
+        shown = _picture(path, f"{title}. {seen.FIGURES[number]}") if path.exists() else _not_run(title)
         blocks.append(f'<section id="figure_{number}"><h3>{title}</h3>{shown}</section>')
     extra = paths.figures(profile) / "claims.png"
-    return "".join(blocks) + (_picture(extra, "The claims in one figure") if extra.exists() else "")
+    return "".join(blocks) + (_picture(extra, seen.CLAIMS) if extra.exists() else "")
 
 
 def _picture(path, title):
@@ -168,7 +193,7 @@ def _notebooks(folder, failed):
         if not path.exists():
             lines.append(f'<li><span class="missing">{html.escape(name)}: not run</span>{trouble}</li>')
             continue
-        body, _ = exporter.from_notebook_node(_without_widgets(nbformat.read(path, as_version=4)))
+        body, _ = exporter.from_notebook_node(without_widgets(nbformat.read(path, as_version=4)))
         body = re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="\1.html"', body.replace(_UNNAMED, 'alt="output of this cell"'))
         parts = {"title": html.escape(name), "body": body, "colours": HtmlFormatter(style="default").get_style_defs(".highlight")}
         write_text(folder / f"{name}.html", _page("notebook.html", parts))
@@ -176,7 +201,7 @@ def _notebooks(folder, failed):
     return f"<ul>{''.join(lines)}</ul>"
 
 
-def _without_widgets(notebook):
+def without_widgets(notebook):
     """The notebook without what only a live kernel shows (widgets, progress bars on the error stream), printed lines joined."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
@@ -184,8 +209,10 @@ def _without_widgets(notebook):
             kept = [o for o in cell.outputs if not (o.output_type == "stream" and o.name == "stderr")]
             for output in kept:
                 data = output.get("data", {})
-                for kind in [k for k in data if "widget" in k or k == "application/javascript"]:
-                    del data[kind]
+                live = [kind for kind in data if "widget" in kind or kind == "application/javascript"]
+                for kind in live + ["text/plain"] * bool(live):  # which says VBox(...), or how far a bar was at first
+                    data.pop(kind, None)
+            kept = [o for o in kept if o.output_type not in ("display_data", "execute_result") or o.data]
             cell.outputs = []
             for output in kept:
                 last = cell.outputs[-1] if cell.outputs else output

@@ -4,7 +4,7 @@ Only predicates that make sense on any data are here; each takes a `Numbers` and
 that say so. Thresholds and numbering are those of the project's list of claims.
 """
 
-from p3mlib.results.claims.board import PREDICATES, SURE, VERDICTS, evaluate, named, of_profile, save, scoreboard
+from p3mlib.results.claims.board import PREDICATES, SURE, VERDICTS, asked, evaluate, named, of_profile, save, scoreboard
 from p3mlib.results.claims.numbers import NotRun, Numbers, from_paper, from_results, from_tables
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "VERDICTS",
     "NotRun",
     "Numbers",
+    "asked",
     "evaluate",
     "from_paper",
     "from_results",

@@ -1,5 +1,7 @@
 """Verdicts on the claims, and the scoreboard that shows them beside the paper's numbers and beside chance."""
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 
@@ -67,6 +69,17 @@ class _Asked(Numbers):
         value = super().__call__(table, method, setting, metric, dataset)
         self.keys.add((str(table), method, setting, dataset, metric))
         return value
+
+
+def asked(predicate, numbers):
+    """Which of `numbers` a predicate looks at: set of keys (table, method, setting, set, metric); empty where it was not run."""
+    known = _Asked(numbers.values)
+    with contextlib.suppress(ZeroDivisionError):
+        try:
+            predicate(known)
+        except NotRun:
+            return set()
+    return known.keys
 
 
 def _share(predicate, tables, answer):

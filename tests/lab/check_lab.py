@@ -1,0 +1,168 @@
+"""Notebooks as a student meets them: run in JupyterLab by its menu, every control of every explorer moved, exercises answered.
+
+`make test-lab` runs this; a plain `pytest` does not collect it. It prints how long every explorer took from change to picture.
+"""
+
+import json
+import os
+import re
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TOKEN
+from PIL import Image
+from skimage.data import astronaut
+
+MINUTES = 60_000  # milliseconds
+NOTEBOOKS = ("00_start_here", "01_anonymize", "02_metrics", "10_copy_paste")
+EXPLORERS = {"00_start_here": 1, "01_anonymize": 1, "02_metrics": 1, "10_copy_paste": 2}
+REPEATS = 6  # moves of a slider
+# When a control was last touched, and when the still that follows was there, decoded and painted.
+CLOCK = """area => {
+  window.touched = 0; window.painted = 0;
+  for (const kind of ['keydown', 'change']) document.addEventListener(kind, () => { window.touched = performance.now() }, true);
+  new MutationObserver(async () => {
+    await Promise.all([...area.querySelectorAll('img')].map(image => image.decode().catch(() => 0)));
+    requestAnimationFrame(() => { window.painted = performance.now() });
+  }).observe(area, {childList: true, subtree: true, attributes: true});
+}"""
+BEGUN = """() => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].some(p => /[*\\d]/.test(p.textContent))"""
+DONE = """count => { const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")];
+  return prompts.length == count && prompts.every(p => /\\d/.test(p.textContent)) }"""  # cells are put into the page bit by bit
+STILL = "area => [...area.querySelectorAll('.jp-OutputArea-output')].slice(-1)[0].innerHTML.replace(/[0-9.]+ m?s\\b/g, '')"
+
+
+@pytest.fixture
+def page(browser):
+    opened = browser.new_page(viewport={"width": 1280, "height": 1000})
+    opened.set_default_timeout(MINUTES)
+    yield opened
+    opened.close()
+
+
+def run_all(page, lab, name):
+    """Open a notebook, run it by the menu, and wait for its last cell."""
+    page.goto(f"{lab[0]}/lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}&reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"], .jp-Notebook-ExecutionIndicator[data-status="idle"]')
+    for _ in range(30):  # as long as the kernel is not connected the menu does nothing
+        page.locator("#jp-MainMenu .lm-MenuBar-item", has_text="Run").click()
+        page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
+        page.wait_for_timeout(2000)
+        if page.evaluate(BEGUN):
+            break
+    cells = json.loads((lab[1] / f"{name}.ipynb").read_text())["cells"]
+    count = sum(cell["cell_type"] == "code" for cell in cells)
+    page.wait_for_function(DONE, arg=count, polling=1000, timeout=20 * MINUTES)
+    errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
+    assert errors.count() == 0, f"{name}: {errors.first.inner_text()}"
+
+
+def move(page, area, control):
+    """Move one control by the keyboard, or choose another option; yields the milliseconds of each change whose still came."""
+    before = area.evaluate(STILL)
+    handle, options = control.locator(".noUi-handle"), control.locator("select")
+    if handle.count():
+        handle.focus()
+        moves = [lambda key=key: page.keyboard.press(key) for key in ["PageUp"] * (REPEATS // 2) + ["ArrowDown"] * (REPEATS // 2)]
+    elif options.count():
+        current, count = options.evaluate("s => s.selectedIndex"), options.evaluate("s => s.options.length")
+        moves = [lambda i=i: options.select_option(index=i) for i in range(min(count, REPEATS)) if i != current]
+    else:
+        text = control.locator('input[type="text"]')
+        moves = [lambda: (text.fill("#20c040"), text.press("Enter"))]
+    seen = set()
+    for step in moves:
+        page.evaluate("() => { window.painted = 0 }")
+        step()
+        try:
+            page.wait_for_function("() => window.painted > window.touched && window.touched > 0", timeout=15_000)
+        except Exception as error:
+            if type(error).__name__ != "TimeoutError":
+                raise
+            continue  # a slider at its end, say; that nothing at all was seen fails below
+        seen.add(area.evaluate(STILL))
+        yield page.evaluate("() => window.painted - window.touched")
+    assert seen - {before}, f"{control.inner_text()}: moved, and the picture stayed"
+
+
+def explorers(page):
+    return page.locator(".jp-OutputArea:has(.widget-vbox .widget-inline-hbox)")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs_and_its_explorers_answer(page, lab, name):
+    run_all(page, lab, name)
+    assert explorers(page).count() == EXPLORERS[name]
+    for i in range(EXPLORERS[name]):
+        area = explorers(page).nth(i)
+        area.scroll_into_view_if_needed()
+        area.evaluate(CLOCK)
+        question, times = area.locator("strong").first.inner_text(), []
+        controls = area.locator(".widget-vbox > .widget-inline-hbox")
+        order = sorted(range(controls.count()), key=lambda k: controls.nth(k).locator("select").count() == 0)
+        for k in order:  # lists first: what a slider does may depend on them
+            times += list(move(page, area, controls.nth(k)))
+        note(name, question, times)
+        picture = Path(os.environ.get("P3M_LAB_PICTURES", lab[1])) / f"{name}_{i}.png"
+        area.screenshot(path=picture)
+    if name == "01_anonymize":
+        uploads_a_photograph(page, lab)
+
+
+def note(name, question, times):
+    middle, most = statistics.median(times), float(np.quantile(times, 0.95))
+    line = {"notebook": name, "question": question, "changes": len(times), "median_ms": round(middle), "p95_ms": round(most)}
+    with open(os.environ.get("P3M_LAB_TIMES", os.devnull), "a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(f"{name}: {question} median {middle:.0f} ms, 95% {most:.0f} ms over {len(times)} changes")
+
+
+def uploads_a_photograph(page, lab):
+    """Of the astronaut, mirrored; it is shown among the controls, and not saved."""
+    path = lab[1] / "own.png"
+    Image.fromarray(astronaut()[:320, 60:420][:, ::-1]).save(path)
+    area = explorers(page).first
+    with page.expect_file_chooser() as chosen:
+        area.locator("button.jupyter-button, .widget-upload").first.click()
+    chosen.value.set_files(path)
+    area.locator(".widget-html img").first.wait_for(timeout=MINUTES)
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(3000)
+    saved = json.loads((lab[1] / "01_anonymize.ipynb").read_text())
+    outputs = [o for c in saved["cells"] for o in c.get("outputs", []) if "anonymisation_explorer" in "".join(c["source"])]
+    html = "".join("".join(o.get("data", {}).get("text/html", "")) for o in outputs)
+    assert "not saved" in html and "<img" not in html and "widgets" not in saved["metadata"]
+
+
+def test_an_exercise_says_right_and_wrong(page, lab):
+    page.goto(f"{lab[0]}/lab/workspaces/exercise/tree/00_start_here.ipynb?token={TOKEN}&reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    for source, words in (
+        ("from p3mlib.exercises import check", ""),
+        ('check("00.1", 0.25)', "not yet"),
+        ('check("00.1", 0.75)', "right"),
+    ):
+        cell = page.locator(".jp-CodeCell", has_text=re.compile(r'check\("00\.1"')).first
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Control+a")
+        page.keyboard.type(source + ('  # check("00.1"' if not words else ""))
+        page.keyboard.press("Control+Enter")
+        if words:
+            cell.locator(".jp-OutputArea-output", has_text=words).wait_for(timeout=3 * MINUTES)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_but_tables_scrolls_sideways(browser, width):
+    written = Path(os.environ.get("P3M_HOME", Path(__file__).parents[2] / "build" / "lab")) / "build" / "smoke"
+    pages = sorted(written.glob("*.html"))
+    if not pages:
+        pytest.skip(f"no page in {written}; make paper PROFILE=smoke writes it")
+    opened = browser.new_page(viewport={"width": width, "height": 900})
+    for path in pages:
+        opened.goto(path.as_uri())
+        found = opened.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+        assert found[0] <= found[1], f"{path.name} is {found[0]} px wide in a window of {width}"
+    opened.close()
