@@ -50,5 +50,5 @@ def test_the_command_writes_them_and_names_what_is_not_executed(home, capsys):
     written = capsys.readouterr().out.split()
     assert len(written) == 4
     text = (home / "build" / "smoke" / "slides" / "00_start_here.slides.html").read_text()
-    assert text.count("<section ><section >") == 3 and "import numpy" not in text and "A sentence." in text
+    assert len(re.findall("<section[^>]*>", text)) == 2 * 3 and "import numpy" not in text and "A sentence." in text
     assert re.search('href="reveal.js/dist/reveal.css"', text) and "unpkg.com/reveal" not in text
