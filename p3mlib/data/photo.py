@@ -11,6 +11,7 @@ from p3mlib.matte import composite, make_trimap
 INGREDIENTS = {
     "places": "the person in front of other pictures and textures",
     "framing": "from close-ups to a person who fills a sixth of the picture, at any place that a cut figure allows",
+    "texture": "fine detail of a place laid over the person, so that a photograph's grain does not say background",
     "clutter": "shapes and writing behind the person, filled with pieces of places",
     "colour": "gain, gamma, saturation and tint of person and place, apart and together",
     "camera": "blur, loss of resolution, noise and JPEG after composition",
@@ -39,6 +40,8 @@ def photo_view(sample, size, places, ingredients, trimap_kernel, rng):
     fg, alpha, bg, mask = _framed(sample, size, "framing" in ingredients, rng)
     if "places" in ingredients and rng.random() < 0.75:
         bg = _defocused(places.draw(size, size, rng), rng)
+    if "texture" in ingredients and rng.random() < 0.7:
+        fg = _textured(fg, places, rng)
     if "clutter" in ingredients and rng.random() < 0.6:
         bg = _cluttered(bg, places, rng)
     if "colour" in ingredients:
@@ -101,6 +104,15 @@ def _place(length, size, cut_first, cut_last, rng):
     if cut_first and cut_last:
         low, high = min(0, size - length), 0
     return int(rng.integers(min(low, high), high + 1))
+
+
+def _textured(fg, places, rng):
+    """The person with the fine detail of one or two places, brighter and darker by up to a half."""
+    for _ in range(int(rng.integers(1, 3))):
+        place = places.draw(len(fg), len(fg), rng).mean(2, keepdims=True)
+        coarse = cv2.GaussianBlur(place, (0, 0), len(fg) * np.exp(rng.uniform(np.log(0.005), np.log(0.08))))[..., None]
+        fg = fg * (1 + np.float32(rng.uniform(0, 2)) * np.clip(place - coarse, -0.5, 0.5))
+    return np.clip(fg, 0, 1)
 
 
 def _defocused(place, rng):

@@ -46,7 +46,7 @@ class TrainConfig(Block):
     encoder_epochs: int = Field(serialization_alias="encoder")
     base_per_seed: bool = Field(serialization_alias="own_base")
     crop_sides: Many[int]
-    ingredients: Many[Literal["places", "framing", "clutter", "colour", "camera", "spectrum"]] = ()
+    ingredients: Many[Literal["places", "texture", "framing", "clutter", "colour", "camera", "spectrum"]] = ()
     size: int = Field(multiple_of=32)
     epochs: int
     batch_size: int

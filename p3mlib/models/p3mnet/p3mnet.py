@@ -9,7 +9,7 @@ from torch import nn
 
 from p3mlib.losses import matting_loss
 from p3mlib.models.blocks import convolutions, unpool, upsample
-from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, fuse, whole_image
+from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, fuse
 from p3mlib.models.p3mnet.integration import DBFI, SBFI, TFI, NoDBFI, NoSBFI, NoTFI
 from p3mlib.models.p3mnet.lite0_mp import Lite0MP
 from p3mlib.models.p3mnet.resnet_mp import ResNet34MP
@@ -122,7 +122,8 @@ class P3MNetLite0(P3MNet):
 
     def input_size(self, height, width, side):
         """The whole image, at most `LARGEST` px: there its encoder was trained, and finds people as wholes."""
-        return whole_image(height, width, self.multiple, LARGEST)
+        scale = LARGEST / self.multiple / max(LARGEST, height, width)
+        return tuple(max(2, round(scale * length)) * self.multiple for length in (height, width))
 
     def stages(self):
         """P3M-Net's stage, in which ImageNet's part of the encoder stays as it is."""
