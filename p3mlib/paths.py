@@ -8,7 +8,8 @@ Environment variables override the defaults; a relative path counts from the pro
     RWP_ROOT     a real RealWorldPortrait-636 folder
     P3M_SAMPLE   real P3M-10k portraits to test on only: what was trained on P3M-Synth goes there (default: P3M_ROOT)
     P3M_NPR      portraits with masks of person and skin (`image/*.jpg`, `person/*.png`, `skin/*.png`), to measure on only
-    P3M_PLACES   pictures without people, for the profile `photo` (default: those of scikit-image)
+    P3M_PLACES   pictures without people, for the profile `photo` (default: data/places, else those of
+                 scikit-image)
     CELEBA_ROOT  a real CelebAMask-HQ folder
     P3M_IMAGENET folder of ImageNet weights, one file a network: p3mnet_resnet34.safetensors, p3mnet_swin_t.pth, ...
 """
@@ -63,8 +64,9 @@ def portraits():
 
 
 def places():
-    """Folder of pictures of places without people, or None."""
-    return _override("P3M_PLACES")
+    """Folder of pictures of places without people: that of P3M_PLACES, or what `make places` fetched, or None."""
+    fetched = home() / "data" / "places"
+    return _override("P3M_PLACES") or (fetched if fetched.is_dir() else None)
 
 
 def is_real():

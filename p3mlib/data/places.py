@@ -1,5 +1,6 @@
 """Places without people: what a portrait is put in front of when it has to look like any photograph (profile `photo`)."""
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -13,6 +14,26 @@ SIDE = 384  # pixels; the longer side of what is kept in memory
 SKIMAGE = "brick coffee chelsea grass gravel hubble_deep_field motorcycle_left page retina rocket text".split()  # nobody in them
 
 
+def files(folder):
+    """Paths of the pictures in a folder and below it, sorted; none for None.
+
+    Raises:
+        FileNotFoundError: no such folder, or no picture in it.
+    """
+    found = (
+        [] if folder is None else [p for p in sorted(Path(folder).rglob("*")) if p.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    )
+    if folder is not None and not found:
+        raise FileNotFoundError(f"{folder}: no pictures of places (JPEG or PNG) here; `make places` fetches some")
+    return found
+
+
+def identity(folder):
+    """Short text that changes with the names and sizes of the pictures of `files`."""
+    listed = "".join(f"{path.relative_to(folder)} {path.stat().st_size}\n" for path in files(folder))
+    return f"places-{hashlib.sha256(listed.encode()).hexdigest()[:8]}"
+
+
 class Places:
     """Pictures and procedural textures to cut backgrounds from.
 
@@ -23,14 +44,9 @@ class Places:
     """
 
     def __init__(self, folder=None):
-        files = [path for name in SKIMAGE for path in Path(skimage.__file__, "../data").resolve().glob(f"{name}.*")]
-        if folder is not None:
-            found = [path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
-            if not found:
-                raise FileNotFoundError(f"{folder}: no pictures of places (JPEG or PNG) here; `make places` fetches some")
-            files += found
+        pictures = [path for name in SKIMAGE for path in Path(skimage.__file__, "../data").resolve().glob(f"{name}.*")]
         self.names, self.pictures = [], []
-        for path in files:
+        for path in [*pictures, *files(folder)]:
             try:
                 picture = io.read_image(path)
             except (OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from p3mlib import paths
-from p3mlib.data import celeba, datasets
+from p3mlib.data import celeba, datasets, places
 from p3mlib.experiments import needs
 from p3mlib.synthetic import dataset as synthetic
 
@@ -116,4 +116,5 @@ def training_identity(experiment):
     if (real := paths.real_root("P3M-10k")) is not None:
         needs.check(experiment, datasets.open_dataset("train", real, row.domain))
     faces = [identity("CelebA", "N", profile)] if row.copy_paste != "none" else []
-    return "+".join([identity("train", row.domain, profile), *faces])
+    behind = [places.identity(paths.places())] if experiment.train.ingredients else []
+    return "+".join([identity("train", row.domain, profile), *faces, *behind])
