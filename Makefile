@@ -15,7 +15,7 @@ export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 4294967296
 export MALLOC_TOP_PAD_ := 268435456
 
-.PHONY: paper test test-lab slides fuzz faults format lab setup lock clean help
+.PHONY: paper test test-lab slides places fuzz faults format lab setup lock clean help
 
 paper: $(READY)  ## regenerate tables and figures (PROFILE=smoke|laptop|gpu|paper)
 	$(PY) -m p3mlib notebooks --profile $(PROFILE)
@@ -42,6 +42,9 @@ format: $(READY)  ## put code and notebooks into ruff's form, take outputs out o
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab notebooks
+
+places: $(READY)  ## pictures without people for PROFILE=photo, from packages of Debian into data/places
+	$(PY) examples/places.py data/places
 
 slides: $(READY)  ## slides of notebooks 00, 01, 06, 10 from their executed copies (REVEAL=folder or address of reveal.js)
 	$(PY) -m p3mlib slides --profile $(PROFILE) $(if $(REVEAL),--reveal $(REVEAL))
