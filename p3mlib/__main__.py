@@ -1,8 +1,8 @@
 """The command line: `python -m p3mlib COMMAND`, or `p3mlib COMMAND` where the package is installed.
 
 Commands: list, synth, verify, layers, anonymize, audit, train, predict, evaluate, ship, bench, export, claims,
-stability, report, notebooks. Each tells what it takes with --help; the exit status is 0 if all is well, 1 if something is wrong
-with the data, 2 for wrong arguments, 130 when interrupted. P3M_TRACEBACK=1 shows where an error came from.
+stability, slides, report, notebooks. Each tells what it takes with --help; the exit status is 0 if all is well, 1 if something is
+wrong with the data, 2 for wrong arguments, 130 when interrupted. P3M_TRACEBACK=1 shows where an error came from.
 """
 
 import json
