@@ -327,28 +327,41 @@ def evaluate(
     weights: Annotated[list[str], Argument(metavar="WEIGHTS...", help=f"each a {WEIGHTS}")],
     output: Annotated[Path, Option("-o", "--output", metavar="DIR", help="gets a table of all images for each weights")],
     name: Annotated[str | None, Option("--set", help="train, P3M-500-P, P3M-500-NP or RWP")] = None,
-    root: Annotated[Path | None, Option(metavar="DIR", help="folder of the data set that has the set")] = None,
+    root: Annotated[
+        Path | None, Option(metavar="DIR", help="folder of the data set that has the set; default: P3M_ROOT, RWP_ROOT")
+    ] = None,
     domain: Annotated[str | None, Option(help="B blurred or N normal images; default: B where there are any")] = None,
     images: Annotated[Path | None, Option(metavar="DIR", help="images of your own, in place of a set")] = None,
     mattes: Annotated[Path | None, Option(metavar="DIR", help="their mattes, of the same names")] = None,
     binary: Annotated[bool, Option("--binary", help="mattes are binary masks: IoU, recall, SAD away from the contour")] = False,
     strategy: Strategy = None,
     ratio: Ratio = None,
+    resizing: Annotated[
+        Literal["legacy", "modern", "area"] | None, Option(help="of images; default: the network's, else legacy")
+    ] = None,
     eight_bit: Annotated[bool, Option("--eight-bit", help="truncate predictions to 8 bits, as the official release")] = False,
     limit: Annotated[int | None, Option(min=1, help="only the first so many images")] = None,
     jobs: Annotated[int, Option(min=1, help="processes, each with a copy of the network")] = 1,
     device: Device = None,
+    as_json: Json = False,
 ):
     """score weights on a set or on images of your own: all metrics with intervals; a second call goes on where one stopped"""
-    _one_source(name, root, domain, images, mattes, binary)
+    from p3mlib.experiments import corpus
     from p3mlib.experiments.scoring import open_images, score_weights
-    from p3mlib.results.scores import scores_text
+    from p3mlib.results.scores import scores_record, scores_text
 
+    root = root or (corpus.real_root(name) if name else None)
+    _one_source(name, root, domain, images, mattes, binary)
     portraits = open_images(name, domain, root, images, mattes, binary, limit)
-    scored = [score_weights(w, portraits, output, strategy, ratio, eight_bit, jobs, device) for w in dict.fromkeys(weights)]
-    for one in scored:
-        print(f"{one.label}: {one.protocol.sentence(portraits)}\n  {one.path}")
-    print(f"Mean over images [95% interval, bootstrap over images]\n{scores_text(scored)}")
+    scored = [
+        score_weights(w, portraits, output, strategy, ratio, resizing, eight_bit, jobs, device) for w in dict.fromkeys(weights)
+    ]
+    if as_json:
+        print(json.dumps(scores_record(scored), indent=1))
+    else:
+        for one in scored:
+            print(f"{one.label}: {one.protocol.sentence(portraits)}\n  {one.path}")
+        print(f"Mean over images [95% interval, bootstrap over images]\n{scores_text(scored)}")
     return _not_done({path: reason for one in scored for path, reason in one.failed.items()})
 
 
@@ -357,7 +370,11 @@ def _one_source(name, root, domain, images, mattes, binary):
     if name is None and images is None:
         raise typer.BadParameter("score on what? Pass --set NAME --root DIR, or --images DIR --mattes DIR")
     if name is not None and (root is None or images or mattes or binary):
-        why = "--root DIR is missing" if root is None else "--images, --mattes and --binary are for images of your own"
+        why = (
+            "--root DIR is missing, and neither P3M_ROOT nor RWP_ROOT names one"
+            if root is None
+            else "--images, --mattes and --binary are for images of your own"
+        )
         raise typer.BadParameter(f"--set {name}: {why}")
     if name is None and (mattes is None or root or domain):
         raise typer.BadParameter(

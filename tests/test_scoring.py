@@ -257,6 +257,20 @@ def test_arguments_that_name_no_images(arguments, status, message, tmp_path, mon
     assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+def test_json_resizing_and_the_folder_of_the_environment(weights, home, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("P3M_ROOT", str(home / "data" / "smoke" / "P3M-10k"))
+    command = ["evaluate", str(weights[0]), str(weights[1]), "--set", "P3M-500-P", "--limit", "2", "-o", str(tmp_path), "--json"]
+    assert main([*command, "--resizing", "modern"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [one["protocol"]["resizing"] for one in record["weights"]] == ["modern", "modern"]
+    mean, low, high = record["weights"][0]["metrics"]["SAD"]
+    assert record["weights"][0]["images"] == 2 and low <= mean <= high
+    apart = mean - record["weights"][1]["metrics"]["SAD"][0]
+    assert (
+        record["difference"]["metrics"]["SAD"][0] == pytest.approx(apart) and "megapixels" not in record["weights"][0]["metrics"]
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "label"),
     [

@@ -24,6 +24,11 @@ def root(name, profile, progress=True):
     return render(profile, progress) / _FOLDERS[dataset]
 
 
+def real_root(name):
+    """Folder of the real data set that has a set, as the environment names it, or None."""
+    return paths.real_root(_HOME_OF.get(name, "P3M-10k"))
+
+
 _complete = set()  # what this process has seen complete: looking at every file takes a while
 
 
@@ -68,7 +73,7 @@ def kept(name, domain, profile, progress):
 
     Real photographs are larger and many more: they stay on disk.
     """
-    if not profile.train.in_memory or paths.real_root(_HOME_OF.get(name, "P3M-10k")) is not None:
+    if not profile.train.in_memory or real_root(name) is not None:
         return open_set(name, domain, profile, progress)
     return _in_memory(name, domain, root(name, profile, progress), identity(name, domain, profile))
 
@@ -102,7 +107,7 @@ def samples(name, domain, profile, count):
 def identity(name, domain, profile):
     """Short text that changes when the images of a set change; needs no synthetic image on disk."""
     effect = f"-{domain}" if domain in datasets.OBFUSCATED else ""
-    real = paths.real_root(_HOME_OF.get(name, "P3M-10k"))
+    real = real_root(name)
     if real is not None:
         return f"real-{_open(name, real, domain).fingerprint()}{effect}"
     spec = profile.data

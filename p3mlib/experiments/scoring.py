@@ -93,7 +93,9 @@ def open_images(name=None, domain=None, root=None, images=None, mattes=None, bin
     return datasets.open_dataset(name, root, domain or ("B" if layout and "B" in layout.images else "N"), limit)
 
 
-def score_weights(weights, portraits, folder, strategy=None, ratio=None, eight_bit=False, jobs=1, device=None, progress=True):
+def score_weights(
+    weights, portraits, folder, strategy=None, ratio=None, resizing=None, eight_bit=False, jobs=1, device=None, progress=True
+):
     """Score one set of weights on every image, or on those that `folder` has no row of yet.
 
     The table (`rows.Rows`) is `<label>.<images>.<key>.csv`; the key hashes weights and protocol, so that rows of others are never
@@ -101,16 +103,18 @@ def score_weights(weights, portraits, folder, strategy=None, ratio=None, eight_b
 
     Args:
         weights: see `weights.load`. portraits: of `open_images`. folder: made when missing.
-        strategy, ratio: see `weights.strategy_and_ratio`. eight_bit: see `evaluate.truncated`.
+        strategy, ratio: see `weights.strategy_and_ratio`. resizing: see `inference.resize`; None: the network's own, else
+            "legacy". eight_bit: see `evaluate.truncated`.
         jobs: processes that predict and score side by side, each with a copy of the network. device: see `predict.on_device`.
     Returns:
         Scored. Its table is, image by image, what an uninterrupted call writes.
     Raises:
-        ValueError, OSError: what `weights.load` raises; no such device; the folder cannot be made.
+        ValueError, OSError: what `weights.load` raises; no such device; a network with another resizing of its own; the folder
+        cannot be made.
     """
     make_folder(folder)
     model = on_device(load(weights), device)
-    protocol = _protocol(model, portraits, strategy, ratio, eight_bit)
+    protocol = _protocol(model, portraits, strategy, ratio, resizing, eight_bit)
     key = hashlib.sha256(repr((fingerprint(model), asdict(protocol))).encode()).hexdigest()[:12]
     label = label_of(weights)
     path = Path(folder) / f"{label}.{_plain(protocol.images)}.{key}.csv"
@@ -136,13 +140,15 @@ def _plain(text):
     return re.sub(r"[^\w.+-]+", "-", text)[:80]
 
 
-def _protocol(model, portraits, strategy, ratio, eight_bit):
+def _protocol(model, portraits, strategy, ratio, resizing, eight_bit):
     own, samples = model.input_size(*_SHAPE, _SHAPE[0]) is not None, isinstance(portraits, Pictures)
     strategy, ratio = ("own", None) if own else strategy_and_ratio(model, strategy, ratio, samples)
     smallest = 0 if own or not (samples or portraits.name == "RWP") else model.smallest_side
     images = portraits.name if samples else f"{portraits.name} {portraits.domain}"
     score = "masks" if isinstance(portraits, Silhouettes) else "mattes"
-    return Protocol(images, strategy, ratio, model.resizing or "legacy", smallest, eight_bit, score)
+    if resizing and model.resizing not in (None, resizing):
+        raise ValueError(f"--resizing {resizing}: {type(model).__name__} has its own, {model.resizing}; leave the option out")
+    return Protocol(images, strategy, ratio, model.resizing or resizing or "legacy", smallest, eight_bit, score)
 
 
 def _fill(table, model, portraits, protocol, weights, jobs, device, title, progress):

@@ -1,5 +1,7 @@
 """Scores of one or several sets of weights as text: means with intervals over images, and of two their paired difference."""
 
+from dataclasses import asdict
+
 import pandas as pd
 
 from p3mlib.metrics import UNITS
@@ -26,6 +28,28 @@ def scores_text(scored):
     units = {"1": "", "1e3": " (1e3)"}
     index = [f"{metric}{units[UNITS.get(metric, '1e3' if metric.startswith('SAD') else '1')]}" for metric in metrics]
     return pd.DataFrame(columns, index).to_string(justify="left")
+
+
+def scores_record(scored):
+    """What `scores_text` says, for JSON: of each set of weights its protocol, table and [mean, low, high] of every metric, of two
+    also those of the paired difference."""
+    record = {
+        "weights": [
+            {"label": one.label, "protocol": asdict(one.protocol), "table": str(one.path), "images": len(one.errors)}
+            | {"metrics": _record(one.errors)}
+            for one in scored
+        ]
+    }
+    if len(scored) == 2:
+        apart = paired(scored)
+        record["difference"] = {"images": len(apart), "metrics": _record(apart)}
+    return record
+
+
+def _record(errors):
+    """dict metric -> [mean, low, high], None where there is no number."""
+    columns = {name: (errors[name].mean(), *bootstrap_interval(errors[name])) for name in errors if name != "megapixels"}
+    return {name: [float(x) if x == x else None for x in cell] for name, cell in columns.items()}
 
 
 def paired(scored):
