@@ -276,7 +276,7 @@ def train(
     experiments = grid.experiments(rows, profile)
     if seed is not None:
         experiments = [grid.experiment(row, profile, seed) for row in rows]
-    sets = {row: grid.sets(row) or grid.profile(profile).sets for row in rows}
+    sets = {row: grid.scored(row, profile) for row in rows}
     for run in run_all(experiments, sets, jobs, force, scheduler=scheduler):
         processes.state().print(run.folder)
 

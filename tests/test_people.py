@@ -47,7 +47,7 @@ def test_people_are_measured_sharp_and_blurred(folder, monkeypatch):
     assert len(table) == 9 and set(table.query("faces == 'blurred'")["name"]) == {"a1"}
     sharp = table.query("name == 'a1' and faces == 'sharp'").set_index("weights")
     assert sharp["skin"].tolist() == pytest.approx([1, 0.5, 0], abs=0.1)
-    assert sharp["hole"].tolist() == pytest.approx([0, 50, 100], abs=15)
+    assert sharp["hole"].tolist() == pytest.approx([0, 0.5, 1], abs=0.15)
     assert 0.55 < sharp["IoU"]["all"] < 0.7 and sharp["IoU"]["none"] == 0
     assert np.isnan(table.query("name == 'a2'")["hole"]).all(), "no face, nothing lost of it"
     printed = people_table(table)

@@ -32,7 +32,7 @@ def random_view(sample, crop_sides, size, trimap_kernel, rng):
     side = min(int(rng.choice(crop_sides)), height, width)
     top, left = _corner(sample["alpha"], side, rng)
     mirror = rng.random() < 0.5
-    kernel = max(3, round(rng.integers(trimap_kernel[0], trimap_kernel[1] + 1) * size / 512))
+    kernel = drawn_kernel(trimap_kernel, size, rng)
     view = {}
     for key in LAYERS:
         if key in sample:
@@ -44,7 +44,7 @@ def random_view(sample, crop_sides, size, trimap_kernel, rng):
         faces = cv2.connectedComponents(cv2.resize(crop, (size, size), interpolation=cv2.INTER_NEAREST))[1]
         view["facemask"] = faces[:, ::-1] if mirror else faces
     view["trimap"] = make_trimap(view["alpha"], kernel)
-    return {key: _channels_first(array) for key, array in view.items()}
+    return {key: channels_first(array) for key, array in view.items()}
 
 
 def _corner(alpha, side, rng):
@@ -60,6 +60,12 @@ def _corner(alpha, side, rng):
     return int(rng.integers(rows)), int(rng.integers(columns))
 
 
-def _channels_first(array):
+def drawn_kernel(trimap_kernel, size, rng):
+    """Side of a trimap's kernel in pixels, at least 3: drawn from (low, high) at 512 px, inclusive, and scaled to `size`."""
+    return max(3, round(rng.integers(trimap_kernel[0], trimap_kernel[1] + 1) * size / 512))
+
+
+def channels_first(array):
+    """(H, W) or (H, W, C) -> float32 (1, H, W) or (C, H, W), contiguous."""
     array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
     return np.ascontiguousarray(array, np.float32)

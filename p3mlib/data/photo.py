@@ -1,11 +1,12 @@
 """Training views that look like any photograph: one rendered person, framed, lit and placed anew every time.
 
-Each ingredient is a switch of a profile (`ingredients`); what each is worth stands in the dataset card.
+Each ingredient is a switch of a profile (`ingredients`); what was measured stands in the dataset card, of `spectrum` nothing yet.
 """
 
 import cv2
 import numpy as np
 
+from p3mlib.data.augment import channels_first, drawn_kernel
 from p3mlib.matte import composite, make_trimap
 
 INGREDIENTS = {
@@ -54,12 +55,12 @@ def photo_view(sample, size, places, ingredients, trimap_kernel, rng):
         image = _spectrum(image, places.draw(size, size, rng), rng)
     if "camera" in ingredients:
         image = _camera(image, rng)
-    kernel = max(3, round(rng.integers(trimap_kernel[0], trimap_kernel[1] + 1) * size / 512))
+    kernel = drawn_kernel(trimap_kernel, size, rng)
     view = {"image": image, "fg": fg, "bg": bg, "alpha": alpha, "trimap": make_trimap(alpha, kernel)}
     if mask is not None:
         view["facemask"] = cv2.connectedComponents(mask)[1]
     flip = rng.random() < 0.5
-    return {key: _channels_first(array[:, ::-1] if flip else array) for key, array in view.items()}
+    return {key: channels_first(array[:, ::-1] if flip else array) for key, array in view.items()}
 
 
 def _framed(sample, size, free, rng):
@@ -188,8 +189,3 @@ def _camera(image, rng):
         image = cv2.imdecode(cv2.imencode(".jpg", np.uint8(np.round(image * 255)), quality)[1], cv2.IMREAD_COLOR)
         image = image.astype(np.float32) / 255
     return image
-
-
-def _channels_first(array):
-    array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    return np.ascontiguousarray(array, np.float32)

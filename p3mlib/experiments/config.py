@@ -173,6 +173,10 @@ class Grid(Block):
         tables = [table for table in self.tables.values() if row in table.rows]
         return list(dict.fromkeys(pair for table in tables for pair in table.sets))
 
+    def scored(self, row, profile):
+        """Test sets on which a profile scores a row: those of `sets`, or the profile's own where no table shows it."""
+        return self.sets(row) or list(self.profile(profile).sets)
+
     def experiments(self, rows, profile):
         """All trainings of `rows` over their seeds, seed by seed."""
         first = [self.experiment(row, profile) for row in rows]

@@ -89,7 +89,7 @@ def prepare(names, profile, jobs=None, progress=True, scheduler=None):
 
     (possible, _), grid, scale = trainings(names, profile), config.load(), config.load().profile(profile)
     runs.check(possible)
-    sets = {e.name: grid.sets(e.name) or e.profile.sets for e in possible}
+    sets = {e.name: grid.scored(e.name, profile) for e in possible}
     there, _ = corpus.available(dict.fromkeys(pair for pairs in sets.values() for pair in pairs), scale)
     tasks = [Training(one, tuple(pair for pair in sets[one.name] if pair in there)) for one in possible]
     for number in dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.tables):

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, Strict, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
+from p3mlib.data.photo import INGREDIENTS
+
 _T = TypeVar("_T")
 Pair, Many = Annotated[tuple[_T, _T], Strict(False)], Annotated[tuple[_T, ...], Strict(False)]  # YAML has no tuples
 
@@ -46,7 +48,7 @@ class TrainConfig(Block):
     encoder_epochs: int = Field(serialization_alias="encoder")
     base_per_seed: bool = Field(serialization_alias="own_base")
     crop_sides: Many[int]
-    ingredients: Many[Literal["places", "texture", "framing", "clutter", "colour", "camera", "spectrum"]] = ()
+    ingredients: Many[Literal[tuple(INGREDIENTS)]] = ()
     size: int = Field(multiple_of=32)
     epochs: int
     batch_size: int

@@ -254,7 +254,7 @@ def of_rows(grid, rows, profile, seed=0, sets=None):
     """{row: Run} of those rows whose data is there, scored on those of `sets` (None: of the tables with that row) that exist."""
     found = {}
     for row in rows:
-        there, _ = corpus.available(grid.sets(row) or grid.profile(profile).sets if sets is None else sets, grid.profile(profile))
+        there, _ = corpus.available(grid.scored(row, profile) if sets is None else sets, grid.profile(profile))
         try:
             found[row] = get(grid.experiment(row, profile, seed), there)
         except datasets.MissingData:

@@ -6,18 +6,18 @@ It takes portraits with hand-drawn masks of person and skin, as NPRportrait has 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from p3mlib import io
+from p3mlib.experiments.evaluate import face_hole, silhouette
 from p3mlib.models.inference import predict
 from p3mlib.models.weights import load, strategy_and_ratio
 from p3mlib.privacy import faces, photograph
-from p3mlib.results.printed import Printed, markdown_table, number_text
-from p3mlib.results.report import bootstrap_interval, within_noise
+from p3mlib.results.printed import Printed, cell_text, markdown_table
+from p3mlib.results.report import bootstrap_interval
 
-MEASURES = {"IoU": "person found (IoU)", "skin": "skin found", "hole": "face lost (%)"}
+MEASURES = {"IoU": "person found (IoU)", "skin": "skin found", "hole": "face-hole rate"}
 
 
 def people(weights, folder, prefix="", progress=True):
@@ -29,8 +29,9 @@ def people(weights, folder, prefix="", progress=True):
         prefix:   only portraits whose names begin so.
     Returns:
         DataFrame, a row for each set of weights, portrait and kind of faces: weights, name, faces ("sharp" or "blurred"), IoU of
-        the person (alpha above 0.5), skin, the share of the skin that is found, hole, the share of the face's area that is lost,
-        in percent. Portraits whose face no detector sees, or cannot be hidden, have sharp rows only, without `hole`.
+        the person, skin, the share of the skin that is found (`evaluate.silhouette`), hole, the face-hole rate
+        (`evaluate.face_hole`), all in [0, 1]. Portraits whose face no detector sees, or cannot be hidden, have sharp rows only,
+        without `hole`.
     Raises:
         FileNotFoundError: no portraits there. ImportError: dlib is missing.
     """
@@ -71,10 +72,9 @@ def _alpha(network, image):
 
 
 def _measured(alpha, person, skin, face):
-    found = alpha > 0.5
-    hole = float("nan") if face is None or not face.any() else 100 * (1 - found[face].mean())
-    iou = (found & person).sum() / max(1, (found | person).sum())
-    return {"IoU": iou, "skin": found[skin].mean() if skin.any() else float("nan"), "hole": hole}
+    known = {} if face is None else {"facemask": face}
+    found = silhouette(alpha, {"alpha": person})["IoU"], silhouette(alpha, {"alpha": skin})["Recall"]
+    return dict(zip(MEASURES, (*found, face_hole(alpha, {"alpha": person, **known})), strict=True))
 
 
 def people_table(table):
@@ -88,15 +88,7 @@ def people_table(table):
         for kind, values in kinds.items():
             cells = {measure: (values[measure].mean(), *bootstrap_interval(values[measure])) for measure in MEASURES}
             summary |= {(label, kind, measure): cell for measure, cell in cells.items()}
-            lines.append([label, kind, *(_cell(cell, measure, "-" in kind) for measure, cell in cells.items())])
+            lines.append([label, kind, *(cell_text(cell, f"{measure} {kind}") for measure, cell in cells.items())])
     shown, known = table["name"].nunique(), table.loc[table["faces"] == "blurred", "name"].nunique()
     note = f"{shown} portraits; the face of {known} was found and blurred, and both rows are over these."
     return Printed(table, f"{note}\n\n{markdown_table(header, lines)}", summary, (note,))
-
-
-def _cell(cell, measure, difference):
-    if np.isnan(cell[0]):
-        return "-"
-    noise = " ≈" if difference and within_noise(cell) else ""
-    mean, low, high = (number_text(value, measure) for value in cell)
-    return f"{mean}{noise}" if low == "-" or np.isnan(cell[1]) else f"{mean}{noise}\n[{low}, {high}]"
