@@ -110,7 +110,7 @@ def _place(length, size, cut_first, cut_last, rng):
 def _textured(fg, places, rng):
     """The person with the fine detail of one or two places, brighter and darker by up to a half."""
     for _ in range(int(rng.integers(1, 3))):
-        place = places.draw(len(fg), len(fg), rng).mean(2, keepdims=True)
+        place = _grey(places.draw(len(fg), len(fg), rng))
         coarse = cv2.GaussianBlur(place, (0, 0), len(fg) * np.exp(rng.uniform(np.log(0.005), np.log(0.08))))[..., None]
         fg = fg * (1 + np.float32(rng.uniform(0, 2)) * np.clip(place - coarse, -0.5, 0.5))
     return np.clip(fg, 0, 1)
@@ -152,14 +152,19 @@ def _cluttered(bg, places, rng):
 
 def _coloured(layer, rng):
     """Gamma, gain, tint, saturation and contrast of a layer."""
-    layer = np.power(np.clip(layer, 1e-4, 1), np.float32(np.exp(rng.normal(0, 0.3))))
-    grey = layer.mean(2, keepdims=True)
+    layer = cv2.pow(np.clip(layer, 1e-4, 1), float(np.exp(rng.normal(0, 0.3))))
+    grey = _grey(layer)
     saturation = 0.0 if rng.random() < 0.07 else np.exp(rng.normal(0, 0.35))
     layer = grey + (layer - grey) * np.float32(saturation)
     gain, tint = np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.1, 3))
     mean = layer.mean()
     layer = mean + (layer - mean) * np.float32(np.exp(rng.normal(0, 0.2)))
     return np.clip(layer * np.float32(gain * tint), 0, 1)
+
+
+def _grey(picture):
+    """Mean of the channels, (H, W, 1); OpenCV takes a fifth of numpy's time."""
+    return cv2.transform(picture, np.full((1, 3), 1 / 3, np.float32))[..., None]
 
 
 def _spectrum(image, other, rng):

@@ -132,3 +132,28 @@ class NoDBFI(nn.Module):
     def forward(self, semantic, deep):
         """Returns `semantic` and an empty tuple."""
         return semantic, ()
+
+
+class Lateral(nn.Module):
+    """Ours, not in the paper: encoder features of one level join the semantic decoder, for an encoder that is frozen and so
+    cannot learn to carry outlines down to X.
+
+    Args:
+        channels: C of both inputs and of the output.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        self.project = _project(channels, channels)
+
+    def forward(self, semantic, encoder):
+        """Two (N, C, h, w) maps -> (N, C, h, w)."""
+        return semantic + self.project(encoder)
+
+
+class NoLateral(nn.Module):
+    """The semantic decoder of the paper, which sees X alone."""
+
+    def forward(self, semantic, encoder):
+        """Returns `semantic`."""
+        return semantic

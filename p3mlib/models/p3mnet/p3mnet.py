@@ -10,7 +10,7 @@ from torch import nn
 from p3mlib.losses import matting_loss
 from p3mlib.models.blocks import convolutions, unpool, upsample
 from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, fuse
-from p3mlib.models.p3mnet.integration import DBFI, SBFI, TFI, NoDBFI, NoSBFI, NoTFI
+from p3mlib.models.p3mnet.integration import DBFI, SBFI, TFI, Lateral, NoDBFI, NoLateral, NoSBFI, NoTFI
 from p3mlib.models.p3mnet.lite0_mp import Lite0MP
 from p3mlib.models.p3mnet.resnet_mp import ResNet34MP
 from p3mlib.models.p3mnet.swin_mp import swin_t
@@ -27,6 +27,7 @@ class P3MNet(MattingNetwork):
             `changes_channels` ("first" or "last" convolution of a decoder block), `overlapping` (pooling windows) and
             `uncounted_parameters`.
         tfi, sbfi, dbfi: build the module, or its pass-through. All off is the paper's BASIC.
+        lateral: encoder features of every level join the semantic decoder too; not in the paper.
     Shape:
         image (N, 3, H, W), normalised with `mean` and `std`, H and W multiples of 32 -> MattingOutput.
     Raises:
@@ -35,7 +36,7 @@ class P3MNet(MattingNetwork):
         Sec. 4.1; concatenation order, shared TFI projection and pooling rules of the official code.
     """
 
-    def __init__(self, encoder, tfi=True, sbfi=True, dbfi=True):
+    def __init__(self, encoder, tfi=True, sbfi=True, dbfi=True, lateral=False):
         super().__init__()
         self.encoder = encoder
         self.unpool = unpool if encoder.overlapping else partial(F.max_unpool2d, kernel_size=2)
@@ -55,6 +56,7 @@ class P3MNet(MattingNetwork):
         self.tfi = nn.ModuleList(TFI(c) if tfi else NoTFI() for c in levels)
         self.sbfi = nn.ModuleList(SBFI(c, full, 2 ** (i + 1)) if sbfi else NoSBFI() for i, c in enumerate(levels[:3]))
         self.dbfi = nn.ModuleList(DBFI(c, deep, 2 ** (4 - i)) if dbfi else NoDBFI() for i, c in enumerate(levels[:3]))
+        self.lateral = nn.ModuleList(Lateral(c) if lateral else NoLateral() for c in levels)
 
     def forward(self, image):
         """Normalised (N, 3, H, W) -> MattingOutput."""
@@ -66,13 +68,13 @@ class P3MNet(MattingNetwork):
 
     def _segment(self, features):
         d0, d1, d2, d3, d4 = self.semantic
-        deep = features.deep
-        s3 = upsample(d4(deep), 2)  # 1/16
-        s2 = upsample(d3(s3), 2)  # 1/8
+        deep, skips, lateral = features.deep, features.skips, self.lateral
+        s3 = lateral[3](upsample(d4(deep), 2), skips[3])  # 1/16
+        s2 = lateral[2](upsample(d3(s3), 2), skips[2])  # 1/8
         context, side2 = self.dbfi[2](s2, deep)
-        s1 = upsample(d2(context), 2)  # 1/4
+        s1 = lateral[1](upsample(d2(context), 2), skips[1])  # 1/4
         context, side1 = self.dbfi[1](s1, deep)
-        s0 = upsample(d1(context), 2)  # 1/2
+        s0 = lateral[0](upsample(d1(context), 2), skips[0])  # 1/2
         context, side0 = self.dbfi[0](s0, deep)
         return self.head(upsample(d0(context), 2)), (s0, s1, s2, s3), side2 + side1 + side0
 
@@ -133,4 +135,4 @@ class P3MNetLite0(P3MNet):
 
 def p3mnet_lite0(width=1.0, tfi=True, sbfi=True, dbfi=True):
     """P3M-Net (Lite0): the paper's decoders on a frozen ImageNet encoder. `width` multiplies the decoders' channels."""
-    return P3MNetLite0(Lite0MP(width), tfi=tfi, sbfi=sbfi, dbfi=dbfi)
+    return P3MNetLite0(Lite0MP(width), tfi=tfi, sbfi=sbfi, dbfi=dbfi, lateral=True)
