@@ -18,6 +18,7 @@ INGREDIENTS = {
     "camera": "blur, loss of resolution, noise and JPEG after composition",
     "spectrum": "coarse amplitudes of the spectrum taken from another place (Fourier domain adaptation)",
 }
+PLACES = 0.3  # share of views in front of another place; at 0.75 a photograph's grain comes to mean background
 ZOOM = (0.6, 2.6)  # height of the rendered picture over the view's
 _TOUCHES = 0.02  # share of an edge that the person covers where the figure is cut by it
 
@@ -39,7 +40,7 @@ def photo_view(sample, size, places, ingredients, trimap_kernel, rng):
         compositions: Xu et al. 2017; spectrum: Yang and Soatto 2020 (FDA).
     """
     fg, alpha, bg, mask = _framed(sample, size, "framing" in ingredients, rng)
-    if "places" in ingredients and rng.random() < 0.75:
+    if "places" in ingredients and rng.random() < PLACES:
         bg = _defocused(places.draw(size, size, rng), rng)
     if "texture" in ingredients and rng.random() < 0.7:
         fg = _textured(fg, places, rng)

@@ -16,7 +16,7 @@ from p3mlib.models.p3mnet.resnet_mp import ResNet34MP
 from p3mlib.models.p3mnet.swin_mp import swin_t
 from p3mlib.models.p3mnet.vitae import vitae_s
 
-LARGEST = 160  # pixels; longer side at which P3M-Net (Lite0) sees a photograph
+LARGEST = 256  # pixels; longer side at which P3M-Net (Lite0) sees a photograph
 
 
 class P3MNet(MattingNetwork):
