@@ -2,6 +2,7 @@
 
 from p3mlib import paths
 from p3mlib.experiments import config
+from p3mlib.models import bases
 from p3mlib.results import report
 
 
@@ -44,7 +45,7 @@ def training_sentence(rows, profile):
     trainings = {e.row.method: e.train for e in experiments}
     widths = _usual({method: f"{train.width:g}" for method, train in trainings.items()})
     epochs = _usual({method: str(train.epochs) for method, train in trainings.items()})
-    before = _usual({method: _before(train) for method, train in trainings.items()})
+    before = _usual({e.row.method: _before(e) for e in experiments})
     seeds = {}
     for experiment in experiments:
         seeds.setdefault(experiment.row.method, set()).add(experiment.seed)
@@ -65,8 +66,12 @@ def _usual(values):
     return f"{usual} ({listed})" if listed else usual
 
 
-def _before(train):
+def _before(experiment):
     """How many epochs of which a training starts from, in words."""
+    train = experiment.train
+    if experiment.start:
+        card = bases.cards()[experiment.start]
+        return f"{card['epochs']} on {card['images']} other blurred images (bases of the package, each seed its own)"
     if not train.base_epochs:
         return ""
     shared = "rows of a seed" if train.base_per_seed else "rows and seeds"
