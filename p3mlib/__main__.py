@@ -308,8 +308,8 @@ def ship(
 @app.command()
 def predict(
     inputs: Annotated[list[Path], Argument(metavar="IMAGE_OR_FOLDER")],
-    weights: Annotated[str, Option(help=WEIGHTS)],
     output: Annotated[Path, Option("-o", "--output", help="folder; made when missing")],
+    weights: Annotated[str | None, Option(help=f"{WEIGHTS}; default: those for photographs that the package brings")] = None,
     strategy: Strategy = None,
     ratio: Ratio = None,
     device: Device = None,
@@ -317,8 +317,9 @@ def predict(
 ):
     """write alpha and cut-out PNGs for photos, in sRGB; folders are searched in depth; a second call goes on where one stopped"""
     from p3mlib.experiments.predict import predict_files
+    from p3mlib.models.bases import PHOTO
 
-    return _not_done(predict_files(inputs, weights, output, strategy, ratio, device=device, force=force))
+    return _not_done(predict_files(inputs, weights or PHOTO, output, strategy, ratio, device=device, force=force))
 
 
 @app.command()

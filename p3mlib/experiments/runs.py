@@ -179,7 +179,7 @@ def get(experiment, sets, progress=True):
     how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress}
     with _writing(run), _threads(profile.train.threads):
         for (name, domain), test in tests.items():
-            _score(run, name, domain, profile, test, _Network, (model, experiment, name), **how)
+            _score(run, name, domain, profile, test, Network, (model, experiment, name), **how)
     return run
 
 
@@ -313,8 +313,8 @@ def _threads(count):
     torch.set_num_threads(before)
 
 
-class _Network:
-    """Predictor of a trained network, moved to this process's device when it is made."""
+class Network:
+    """Predictor of one set's samples, tested as the profile says; the network moves to this process's device when it is made."""
 
     def __init__(self, model, experiment, name):
         self.model, test = model.to(Accelerator().device), experiment.profile.test

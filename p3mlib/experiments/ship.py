@@ -1,11 +1,8 @@
 """From finished runs to bases of the package: weights in half precision, each with a card that says what it is."""
 
-from p3mlib.anonymize import default_kernel
 from p3mlib.experiments import corpus, runs
 from p3mlib.io import reason
-from p3mlib.matte import make_trimap
 from p3mlib.models import bases
-from p3mlib.models.inference import predict
 
 LICENCE = "MIT, as the package; trained on P3M-Synth alone, without a photograph"
 NOT_FOR = "photographs: no real portrait was seen; a start for trainings on P3M-Synth, not a tool for cutting people out"
@@ -61,11 +58,9 @@ def _ship(name, experiment, folder):
 def _difference(experiment, *models):
     """Largest mean absolute difference of the mattes of two networks over some test images; ValueError where they differ."""
     largest, portraits = 0.0, corpus.kept("P3M-500-P", "B", experiment.profile, False)
+    full, half = (runs.Network(model, experiment, "P3M-500-P") for model in models)
     for index in range(min(_TRIED, len(portraits))):
-        image, alpha = (portraits[index][key] for key in ("image", "alpha"))
-        trimap = make_trimap(alpha, default_kernel(alpha.shape))
-        full, half = (predict(model, image, trimap=trimap if model.channels > 3 else None) for model in models)
-        largest = max(largest, float(abs(full - half).mean()))
+        largest = max(largest, float(abs(full(portraits[index]) - half(portraits[index])).mean()))
     if largest > _ALIKE:
         raise ValueError(f"its mattes move by {largest:.4f} on average in half precision")
     return round(largest, 6)

@@ -1,5 +1,5 @@
 """Weights that come with the package: networks trained on blurred P3M-Synth in profile `bases`, where other trainings begin, and
-those of profile `photo`, for photographs.
+the network of profile `photo`, for photographs.
 
 A base is `bases/<name>.safetensors`, in half precision but for the statistics of batch norms, without what is frozen.
 `bases/cards.json` says of each what it is: model and options, SHA-256, data, epochs, seconds, device, commit, errors, licence,
@@ -17,6 +17,7 @@ from p3mlib.models.build import build_model
 from p3mlib.models.checkpoint import load_strictly
 from p3mlib.models.pretrained import sha256
 
+PHOTO = "p3mnet_lite0_n-s0"  # for photographs of people
 FOLDER, CARDS = Path(__file__).parent / "bases", "cards.json"
 _FULL = ("running_mean", "running_var")  # of batch norms: their range is that of the activations' squares
 
