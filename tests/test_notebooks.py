@@ -28,7 +28,7 @@ def test_one_command_regenerates_tables_and_figures(home, capsys):
     assert tables == [f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex")]
     assert not (pd.read_csv(home / "tables" / "smoke" / "claims.csv")["verdict"] == "not run").any()
     figures = home / "figures" / "smoke"
-    stems = ["claims", *(f"figure_{n:02}" for n in range(1, 16)), "teaser"]
+    stems = ["claims", *(f"figure_{n:02}" for n in range(1, 16)), "photographs", "teaser"]
     assert sorted(p.name for p in figures.iterdir()) == [f"{stem}.{suffix}" for stem in stems for suffix in ("pdf", "png")]
     for path in figures.glob("*.png"):
         assert path.stat().st_size <= 200_000 and min(Image.open(path).size) > 200, path

@@ -128,9 +128,19 @@ def test_training_leaves_the_encoder_as_it_is(sample, places):
     assert {name.split(".")[1] for name in moved if name.startswith("encoder.")} == {"full", "adapters"}
 
 
+@pytest.mark.parametrize(("name", "sees"), [("p3mnet_lite0", True), ("p3mnet_resnet34", False)])
+def test_the_semantic_decoder_sees_more_than_the_deepest_map_in_our_network_alone(name, sees):
+    torch.manual_seed(0)
+    model = build_model(name, width=0.25).eval()
+    with torch.no_grad():
+        one, other = (model.encoder(torch.rand(1, 3, 64, 64)) for _ in range(2))
+        alike = model._segment(one)[0] - model._segment(other._replace(deep=one.deep))[0]
+    assert bool(alike.abs().max() > 0) == sees
+
+
 def test_a_photograph_is_seen_as_a_whole():
     model = build_model("p3mnet_lite0", width=0.25)
-    assert model.input_size(3000, 4000, 512) == (128, 160)
+    assert model.input_size(3000, 4000, 512) == (192, 256)
     assert model.input_size(160, 128, 128) == (160, 128)
 
 
