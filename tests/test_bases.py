@@ -96,4 +96,5 @@ def test_the_bases_of_the_package_are_as_their_cards_say():
         row, _, seed = name.rpartition("-s")
         base, wanted = bases.load(name), grid.experiment(row, bases.cards()[name]["profile"], int(seed))
         assert base.config["options"] == {"width": wanted.train.width, **wanted.row.options}
-    assert sum(path.stat().st_size for path in bases.FOLDER.glob("*")) < 40e6
+    photo = (bases.FOLDER / f"{bases.PHOTO}.safetensors").stat().st_size
+    assert photo < 15e6 and sum(path.stat().st_size for path in bases.FOLDER.glob("*")) - photo < 40e6
