@@ -266,7 +266,7 @@ def test_networks_train_as_published_where_the_profile_says_so():
     assert (paper.optimiser, paper.lr, paper.schedule, paper.epochs, paper.batch_size) == ("sgd", 0.01, "step", 40, 16)
     assert (laptop.optimiser, laptop.schedule) == ("adam", "cosine") and laptop.width == 1.5 * grid.profile("laptop").train.width
     assert grid.experiment("p3mnet_r34", "paper").train == grid.profile("paper").train
-    assert (grid.experiment("dim", "laptop").train.batch_size, grid.experiment("dim", "paper").train.batch_size) == (2, 1)
+    assert (grid.experiment("dim", "laptop").train.batch_size, grid.experiment("dim", "paper").train.batch_size) == (8, 1)
     assert grid.experiment("lf", "laptop").row.options["blocks"] == [2, 4, 6, 4] and grid.rows["lf"].options == {}
 
 
