@@ -68,13 +68,14 @@ def test_a_training_goes_on_from_a_base_of_its_seed(home, folder):
     ids = {e.run_id("d") for e in (one, one.model_copy(update={"seed": 1}), scratch)}
     assert len(ids) == 3
     run = runs.get(one, [], progress=False)
-    assert run.record["base"] == "basic-s0"
+    assert run.record["base"] == "basic-s0" and len(run.training_log()) == 1
     end, start = run.load(), bases.load("basic-s0")
     for key, value in start.named_parameters():
         torch.testing.assert_close(end.get_parameter(key), value, atol=1e-9, rtol=0)
     before = one.run_id("d")
-    bases.write("basic-s0", basic(), {}, folder)
+    bases.write("basic-s0", basic(), {"loss": [3.0, 2.0]}, folder)
     assert one.run_id("d") != before, "another base is another training"
+    assert run.training_log()["total"].tolist()[:2] == [3, 2] and run.training_log()["epoch"].tolist() == [0, 1, 2]
 
 
 def test_finished_runs_become_bases_and_others_are_named(home, tmp_path):
@@ -85,7 +86,8 @@ def test_finished_runs_become_bases_and_others_are_named(home, tmp_path):
     assert written == ["gfm-s0"] and left.keys() == {"dim-s0", "p3mnet_r34_icp-s0"}
     assert "not finished and scored; python -m p3mlib train dim" in left["dim-s0"] and "is no base" in left["p3mnet_r34_icp-s0"]
     card = json.loads((tmp_path / "new" / "cards.json").read_text())["gfm-s0"]
-    assert card["epochs"] == 1 and card["steps"] == 2 and card["seconds"] > 0 and set(card["SAD"]) == {"P3M-500-P.B"}
+    assert len(card["loss"]) == card["epochs"] == 1
+    assert card["steps"] == 2 and card["seconds"] > 0 and set(card["SAD"]) == {"P3M-500-P.B"}
     assert card["half precision"] < 0.002 and card["model"] == "gfm" and "real portrait" in card["not for"]
     assert len(list((tmp_path / "new").iterdir())) == 2
 

@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.data import astronaut
 
 import p3mlib.__main__ as command_line
 from p3mlib import io
 from p3mlib.__main__ import main
 from p3mlib.experiments import config
+from p3mlib.models import bases
 
 COMMANDS = {command.name or command.callback.__name__ for command in command_line.app.registered_commands}
 
@@ -178,6 +180,14 @@ def odd_pictures():
         "strip.png": (Image.new("RGB", (8000, 50), "blue"), (50, 8000)),
         "tower.jpg": (Image.new("RGB", (50, 8000), "blue"), (8000, 50)),
     }
+
+
+def test_predict_without_weights_takes_those_for_photographs(tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr("p3mlib.experiments.predict.load", lambda name: taken.append(name) or bases.load(name))
+    Image.fromarray(astronaut()).save(tmp_path / "a.png")
+    assert main(["predict", str(tmp_path / "a.png"), "-o", str(tmp_path / "out")]) == 0
+    assert taken == [bases.PHOTO] and io.read_matte(tmp_path / "out" / "a_alpha.png")[80:180, 190:270].mean() > 0.9
 
 
 def test_predict_takes_every_odd_picture(weights, tmp_path):

@@ -13,7 +13,8 @@ from p3mlib.data.photo import INGREDIENTS, photo_view
 from p3mlib.data.places import SKIMAGE, Places, texture
 from p3mlib.experiments import config
 from p3mlib.experiments.train import Objective
-from p3mlib.models import build_model
+from p3mlib.models import bases, build_model
+from p3mlib.models.inference import predict
 from p3mlib.models.p3mnet.lite0_mp import _imagenet
 
 KERNEL = (15, 30)
@@ -136,6 +137,12 @@ def test_the_semantic_decoder_sees_more_than_the_deepest_map_in_our_network_alon
         one, other = (model.encoder(torch.rand(1, 3, 64, 64)) for _ in range(2))
         alike = model._segment(one)[0] - model._segment(other._replace(deep=one.deep))[0]
     assert bool(alike.abs().max() > 0) == sees
+
+
+def test_the_weights_of_the_package_find_a_head_and_leave_a_wall():
+    picture = skimage.data.astronaut().astype(np.float32) / 255
+    alpha = predict(bases.load(bases.PHOTO), picture, ratio=1.0)
+    assert alpha[80:180, 190:270].mean() > 0.9 > 0.1 > alpha[:200, 320:].mean()
 
 
 def test_a_photograph_is_seen_as_a_whole():

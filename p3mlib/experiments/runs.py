@@ -88,12 +88,14 @@ class Run:
         return {path.stem: read_matte(path, checked=False) for path in sorted(folder.glob("*.png"))}
 
     def training_log(self):
-        """DataFrame of train.csv: every loss term per epoch, those of the pretraining first."""
-        own, base = pd.read_csv(self.folder / "train.csv"), self.record.get("pretraining")
-        if not base:
-            return own
-        before = Run(self.folder.parent / base).training_log()
-        return pd.concat([before, own.assign(epoch=own["epoch"] + len(before))], ignore_index=True)
+        """DataFrame of train.csv: every loss term per epoch; first those of the pretraining, or the totals of the base."""
+        own, record = pd.read_csv(self.folder / "train.csv"), self.record
+        if record.get("pretraining"):
+            before = Run(self.folder.parent / record["pretraining"]).training_log()
+        else:
+            losses = bases.cards().get(record.get("base"), {}).get("loss", [])
+            before = pd.DataFrame({"epoch": range(len(losses)), "stage": "base", "total": losses})
+        return pd.concat([before, own.assign(epoch=own["epoch"] + len(before))], ignore_index=True) if len(before) else own
 
     def state(self):
         """One word for a person: "cached", "begun" or "not run"."""

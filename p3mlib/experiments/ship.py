@@ -47,7 +47,8 @@ def _ship(name, experiment, folder):
     card = {key: record[key] for key in ("commit", "device", "images", "versions")}
     card |= {"profile": experiment.profile.name, "run": run.id, "data": record["training"]["data"], "seed": experiment.seed}
     card |= {"licence": LICENCE_PHOTO, "not for": NOT_FOR_PHOTO} if photo else {"licence": LICENCE, "not for": NOT_FOR}
-    card |= {"epochs": len(run.training_log()), "seconds": record["seconds"]["training"]}
+    card |= {"loss": run.training_log()["total"].round(4).tolist(), "seconds": record["seconds"]["training"]}
+    card["epochs"] = len(card["loss"])
     card["steps"] = card["epochs"] * (record["images"] // experiment.train.batch_size)
     card["SAD"] = {key: round(run.per_image(*key.rsplit(".", 1))["SAD"].mean(), 3) for key in sorted(record["evaluations"])}
     model = run.load()
