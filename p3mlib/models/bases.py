@@ -2,8 +2,8 @@
 the network of profile `photo`, for photographs.
 
 A base is `bases/<name>.safetensors`, in half precision but for the statistics of batch norms, without what is frozen.
-`bases/cards.json` says of each what it is: model and options, SHA-256, data, epochs, loss of each, seconds, device, commit, errors,
-licence, what it is not for.
+`bases/cards.json` says of each what it is: model and options, SHA-256, data, epochs, loss of each, seconds, device, commit,
+errors, licence, what it is not for.
 """
 
 import copy
