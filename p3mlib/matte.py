@@ -47,6 +47,49 @@ def make_trimap(alpha, kernel=25):
     return trimap
 
 
+GUIDED = {"side": 512, "radius": 4, "eps": 1e-4}  # chosen on 16 rendered portraits of 1080 x 810 px
+
+
+def refine(alpha, image, side=GUIDED["side"], radius=GUIDED["radius"], eps=GUIDED["eps"]):
+    """A coarse matte brought to the size of its image by the fast guided filter: its edges follow those of the image.
+
+    Args:
+        alpha:  (h, w) float in [0, 1]. image: (H, W, 3) float in [0, 1].
+        side:   longer side, in pixels, at which the filter's linear model is fitted. radius: of its windows there, in pixels.
+        eps:    regularisation, in squared intensities: details of a lower variance are smoothed.
+    Returns:
+        (H, W) float32 in [0, 1].
+    Source:
+        He et al. 2013, Eqs. 19-20 (colour guide); He and Sun 2015 (fitted on a small image).
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    guide = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    matte = cv2.resize(np.float32(alpha), size, interpolation=cv2.INTER_LINEAR)
+
+    def mean(values):
+        return cv2.blur(values, (2 * radius + 1, 2 * radius + 1))
+
+    centre, level = mean(guide), mean(matte)
+    covariance = mean(guide * matte[..., None]) - centre * level[..., None]
+    rr, rg, rb, gg, gb, bb = (
+        mean(guide[..., i] * guide[..., j]) - centre[..., i] * centre[..., j] + eps * (i == j)
+        for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+    )
+    adjugate = (
+        (gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb),
+        (gb * rb - rg * bb, rr * bb - rb * rb, rb * rg - rr * gb),
+        (rg * gb - gg * rb, rb * rg - rr * gb, rr * gg - rg * rg),
+    )
+    determinant = sum(x * y for x, y in zip((rr, rg, rb), adjugate[0], strict=True))
+    slope = np.dstack([(np.dstack(row) * covariance).sum(-1) for row in adjugate]) / determinant[..., None]
+    offset = level - (slope * centre).sum(-1)
+    slope, offset = (cv2.resize(mean(part), (width, height)) for part in (slope, offset))
+    slope *= image
+    return np.clip(cv2.transform(slope, np.ones((1, 3), np.float32)) + offset, 0, 1)
+
+
 def regions(trimap):
     """Boolean masks of the three regions of a trimap.
 

@@ -128,10 +128,22 @@ def test_portraits_in_memory_are_decoded_once(p3m, monkeypatch):
     first = [kept[i] for i in range(len(kept))]
     monkeypatch.setattr(datasets, "READERS", {})  # nothing can be read any more
     for i, sample in enumerate(kept):
-        assert sample is not first[i] and all(sample[key] is first[i][key] for key in sample)
+        assert all(np.array_equal(sample[key], first[i][key]) for key in portraits.paths(i))
     assert kept.names == portraits.names and kept.folders() == portraits.folders() and len(kept) == 3
     with pytest.raises(IndexError):
         kept[3]
+
+
+def test_what_is_kept_in_memory_is_the_same_in_a_quarter_of_the_space():
+    levels = np.arange(256, dtype=np.float32).reshape(16, 16) / 255
+    fine = levels * np.float32(0.999)
+    kept = datasets.InMemory([{"name": "a", "image": levels, "alpha": fine, "facemask": levels > 0.5}])
+    for _ in range(2):
+        sample = kept[0]
+        assert np.array_equal(sample["image"], levels) and sample["image"].dtype == np.float32
+        assert np.array_equal(sample["alpha"], fine) and sample["facemask"].dtype == bool and sample["name"] == "a"
+    stored = kept._samples[0]
+    assert stored["image"].dtype == np.uint8 and stored["alpha"].dtype == np.float32
 
 
 def test_real_world_portraits(rwp):

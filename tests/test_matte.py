@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from p3mlib.io import to_uint8
-from p3mlib.matte import composite, make_trimap, regions
+from p3mlib.matte import composite, make_trimap, refine, regions
 
 FOLDER = Path(__file__).parent / "parity" / "trimap"
 
@@ -67,3 +67,28 @@ def test_other_codes_are_refused(trimap, found):
 def test_kernel_must_be_positive():
     with pytest.raises(ValueError, match="at least 1 pixel, got 0"):
         make_trimap(np.zeros((4, 4)), 0)
+
+
+@pytest.fixture
+def halves():
+    """An image of two colours, and the soft step that a network of a quarter of the side makes of it."""
+    image = np.full((64, 256, 3), 0.3, np.float32)
+    image[:, 128:] = 0.8, 0.3, 0.2
+    return image, np.repeat(np.clip((np.arange(64, dtype=np.float32)[None] - 30) / 4, 0, 1), 16, axis=0)
+
+
+def test_a_refined_matte_jumps_where_its_image_jumps(halves):
+    image, coarse = halves
+    refined, bilinear = refine(coarse, image), cv2.resize(coarse, (256, 64))
+    assert refined.shape == (64, 256) and refined.dtype == np.float32 and 0 <= refined.min() and refined.max() <= 1
+    jumps, slopes = (np.abs(np.diff(matte[32])) for matte in (refined, bilinear))
+    assert jumps.argmax() == 127 and jumps[127] > 4 * slopes[127]
+    assert np.delete(jumps, 127).max() < 1.1 * slopes.max()
+
+
+def test_refining_leaves_a_flat_matte_and_smooths_in_front_of_a_flat_image(halves):
+    image, coarse = halves
+    assert refine(np.full((16, 64), 0.4, np.float32), image) == pytest.approx(0.4, abs=1e-4)
+    smooth = cv2.blur(cv2.blur(cv2.resize(coarse, (256, 64)), (9, 9)), (9, 9))
+    assert refine(coarse, np.full_like(image, 0.5)) == pytest.approx(smooth, abs=1e-3)
+    assert refine(coarse, image[:1, :1]).shape == (1, 1)

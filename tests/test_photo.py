@@ -145,6 +145,12 @@ def test_the_weights_of_the_package_find_a_head_and_leave_a_wall():
     assert alpha[80:180, 190:270].mean() > 0.9 > 0.1 > alpha[:200, 320:].mean()
 
 
+def test_a_photograph_and_its_mirror_image_have_mirrored_mattes():
+    model, picture = bases.load(bases.PHOTO), skimage.data.astronaut()[:, 40:472].astype(np.float32) / 255
+    one, other = (predict(model, np.ascontiguousarray(side), ratio=1.0) for side in (picture, picture[:, ::-1]))
+    assert one.shape == picture.shape[:2] and np.abs(one - other[:, ::-1]).mean() < 1e-3
+
+
 def test_a_photograph_is_seen_as_a_whole():
     model = build_model("p3mnet_lite0", width=0.25)
     assert model.input_size(3000, 4000, 512) == (192, 256)

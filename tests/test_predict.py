@@ -73,6 +73,18 @@ def test_colours_come_out_in_srgb(weights, tmp_path):
     assert got == pytest.approx(odd.display_p3(np.array([200, 60, 60]) / 255), abs=0.05)
 
 
+@pytest.mark.parametrize("side", [1, 40, 900])
+def test_a_cutout_has_the_colours_of_the_photograph_and_nothing_of_the_background(side):
+    y = np.linspace(0, 1, side, dtype=np.float32)[:, None]
+    alpha = np.clip(np.repeat(y, side, 1) * 4 - 1.5, 0, 1)
+    image = alpha[..., None] * np.float32([0.9, 0.5, 0.1]) + (1 - alpha[..., None]) * np.float32([0.1, 0.2, 0.9])
+    colours = tool._colours(image, alpha)
+    assert colours.shape == image.shape
+    assert not colours[alpha == 0].any() and np.array_equal(colours[alpha == 1], image[alpha == 1])
+    between = (alpha > 0.3) & (alpha < 1)
+    assert not between.any() or np.abs(colours[between] - [0.9, 0.5, 0.1]).mean() < 0.1
+
+
 def test_hidden_pixels_are_not_shown_to_the_network(weights, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 50, 70, 3), dtype=np.uint8)
     pixels[1, :30] = pixels[0, :30]

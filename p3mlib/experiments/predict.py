@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from accelerate import Accelerator
 from PIL import Image
@@ -17,6 +18,7 @@ from p3mlib.models import fast
 from p3mlib.models.inference import predict
 from p3mlib.models.weights import fingerprint, load, ratio_for, strategy_and_ratio
 
+_COLOURS = 2**19  # pixels of a photograph for which foreground colours are estimated; of larger ones a smaller copy is taken
 _BYTES = 120  # of memory a pixel at the peak: the image, the colours of foreground and background, eight bits of all
 
 
@@ -125,9 +127,22 @@ def _one(photograph, model, strategy, ratio, note):
         logging.getLogger(__name__).warning("%s: holds %d pages or frames, of which the first is done", io.printable(path), count)
     image = io.read_photograph(path)
     alpha = predict(model, image, strategy, ratio_for(image.shape, ratio), smallest=model.smallest_side)
-    colours = estimate_foreground_ml(image, alpha) if alpha.size > 1 else image  # pymatting wants two pixels
-    io.write_image(photograph.cutout, np.dstack([colours, alpha]), note=note)
+    layers = np.dstack([_colours(image, alpha), alpha])
+    del image  # of a photograph of 12 megapixels 144 MB
+    io.write_image(photograph.cutout, layers, note=note)
     io.write_image(photograph.alpha, alpha, note=note)
+
+
+def _colours(image, alpha):
+    """Foreground colours (H, W, 3): the image's where alpha is 1, none where it is 0, between them estimated, of large images
+    from a smaller copy."""
+    scale = min(1.0, (_COLOURS / alpha.size) ** 0.5)
+    size = [max(2, round(scale * length)) for length in alpha.shape[::-1]]  # pymatting wants two pixels
+    small = (cv2.resize(layer, size, interpolation=cv2.INTER_AREA) for layer in (image, alpha))
+    colours = cv2.resize(estimate_foreground_ml(*small), alpha.shape[::-1])
+    colours = cv2.copyTo(image, np.uint8(alpha >= 1 - 0.5 / 255), colours)
+    colours[alpha < 0.5 / 255] = 0
+    return colours
 
 
 def _note(path, settings):

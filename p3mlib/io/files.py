@@ -76,9 +76,11 @@ def to_uint8(array):
     array = np.asarray(array)
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
-    if not (array.min(initial=0) >= -0.01 and array.max(initial=0) <= 1.01):
+    low, high = array.min(initial=0), array.max(initial=0)
+    if not (low >= -0.01 and high <= 1.01):
         raise ValueError(f"values span [{array.min():.3g}, {array.max():.3g}], expected floats in [0, 1]")
-    return np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+    values = (array if low >= 0 and high <= 1 else np.clip(array, 0, 1)) * 255
+    return np.rint(values, out=values).astype(np.uint8)  # in place: of 12 megapixels a copy takes 200 MB
 
 
 def write_image(path, array, quality=95, note=None):

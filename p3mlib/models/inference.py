@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 
+from p3mlib.matte import refine
 from p3mlib.models.p3mnet.fused import make_quick
 from p3mlib.models.p3mnet.integration import DBFI, NoSideHead
 from p3mlib.models.p3mnet.p3mnet import P3MNet
@@ -180,7 +181,11 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", small
     own = rules.input_size(*shape, side)
     coarse = _forward(model, rules, image, own or [network_size(s, ratio) for s in shape], resizing, trimap if given else None)
     if own or strategy == "resize":
-        alpha = np.clip(resize(coarse.alpha[0, 0].float().cpu().numpy(), shape, resizing), 0, 1)
+        alpha = coarse.alpha[0, 0].float().cpu().numpy()
+        if rules.guided and alpha.shape != shape:
+            mirrored = _forward(model, rules, image[:, ::-1], own, resizing).alpha[0, 0].float().cpu().numpy()
+            return refine((alpha + mirrored[:, ::-1]) / 2, image)
+        alpha = np.clip(resize(alpha, shape, resizing), 0, 1)
         return np.where(trimap >= 1, 1, np.where(trimap <= 0, 0, alpha)).astype(np.float32) if given else alpha
     label = coarse.segmentation[0].argmax(0).cpu().numpy()
     trimap = resize((label * 0.5).astype(np.float32), shape, resizing)

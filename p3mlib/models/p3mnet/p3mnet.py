@@ -119,7 +119,7 @@ class P3MNetLite0(P3MNet):
     """P3M-Net with the encoder `Lite0MP`, ours. It sees the whole image, brought to at most `LARGEST` pixels a side."""
 
     mean = std = (0.5, 0.5, 0.5)
-    resizing = "area"
+    resizing, guided = "area", True
     frozen = ("encoder.stem.", "encoder.level")
 
     def input_size(self, height, width, side):
