@@ -146,6 +146,6 @@ def test_the_command_writes_the_page_of_an_empty_profile(home, capsys):
     assert capsys.readouterr().out.strip().endswith("index.html")
     text = Reader((home / "build" / "smoke" / "index.html").read_text()).text
     assert "no runs" in text
-    assert text.count(": not run") == 11 + 15 + 3 + 2 + len(list(paths.notebooks().glob("[0-9]*.ipynb")))
+    assert text.count(": not run") == 11 + 15 + 4 + 2 + len(list(paths.notebooks().glob("[0-9]*.ipynb")))
     assert main(["report", "--profile", "huge"]) != 0
     assert not list(home.rglob("*partial*"))

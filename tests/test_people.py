@@ -41,7 +41,7 @@ class Fixed(torch.nn.Module):
         return MattingOutput(alpha, alpha, alpha, ())
 
 
-def test_people_are_measured_sharp_and_blurred(folder, monkeypatch):
+def test_people_are_measured_sharp_and_blurred(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(faces, "_cnn", lambda *_: ())
     table = people({"all": Fixed(1), "half": Fixed(0.45), "none": Fixed(0)}, folder, progress=False)
     assert len(table) == 9 and set(table.query("faces == 'blurred'")["name"]) == {"a1"}
@@ -50,8 +50,10 @@ def test_people_are_measured_sharp_and_blurred(folder, monkeypatch):
     assert sharp["hole"].tolist() == pytest.approx([0, 0.5, 1], abs=0.15)
     assert 0.55 < sharp["IoU"]["all"] < 0.7 and sharp["IoU"]["none"] == 0
     assert np.isnan(table.query("name == 'a2'")["hole"]).all(), "no face, nothing lost of it"
-    printed = people_table(table)
-    assert printed.notes[0].startswith("2 portraits; the face of 1 was found") and "sharp - blurred" in printed.markdown
+    monkeypatch.setenv("P3M_HOME", str(tmp_path))
+    printed = people_table(table, "smoke")
+    assert "2 portraits; the face of 1 was found" in printed.notes[0] and "sharp - blurred" in printed.markdown
+    assert (tmp_path / "tables/smoke/people.md").read_text() == f"{printed.markdown}\n"
     assert printed.summary["all", "sharp", "hole"][0] == 0
 
 

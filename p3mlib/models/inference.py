@@ -182,7 +182,7 @@ def predict(model, image, strategy="resize", ratio=0.5, resizing="legacy", small
     coarse = _forward(model, rules, image, own or [network_size(s, ratio) for s in shape], resizing, trimap if given else None)
     if own or strategy == "resize":
         alpha = coarse.alpha[0, 0].float().cpu().numpy()
-        if rules.guided and alpha.shape != shape:
+        if getattr(rules, "guided", False) and alpha.shape != shape:
             mirrored = _forward(model, rules, image[:, ::-1], own, resizing).alpha[0, 0].float().cpu().numpy()
             return refine((alpha + mirrored[:, ::-1]) / 2, image)
         alpha = np.clip(resize(alpha, shape, resizing), 0, 1)

@@ -22,7 +22,10 @@ from p3mlib.results import seen
 from p3mlib.results.printed import MARKUP
 
 TABLES, FIGURES = range(1, 12), range(1, 16)
-EXTRA = {"claims": "Claims C1-C40", "transfer": "Transfer to real portraits", "statistics": "P3M-Synth beside photographs"}
+EXTRA = {
+    "claims": "Claims C1-C40", "transfer": "Transfer to real portraits", "people": "Real people, sharp and blurred",
+    "statistics": "P3M-Synth beside photographs",
+}  # fmt: skip
 HEADLINES = (  # notebook, the cell whose sentences are shown
     ("05_trimap_free", "takeaways.blurred_training("),
     ("10_copy_paste", "takeaways.copy_and_paste(table, "),
@@ -65,7 +68,7 @@ def write_page(profile, failed=(), seconds=None):
         "facts": _facts(scale, seconds),
         "tables": _tables(profile),
         "claims": _table_block(profile, "claims", EXTRA["claims"]),
-        "beyond": "".join(_table_block(profile, name, EXTRA[name]) for name in ("transfer", "statistics")),
+        "beyond": "".join(_table_block(profile, name, EXTRA[name]) for name in ("transfer", "people", "statistics")),
         "figures": _figures(profile),
         "notebooks": _notebooks(folder, dict(failed)),
         "contents": _contents(profile),

@@ -14,7 +14,7 @@ from p3mlib.experiments.evaluate import face_hole, silhouette
 from p3mlib.models.inference import predict
 from p3mlib.models.weights import load, strategy_and_ratio
 from p3mlib.privacy import faces, photograph
-from p3mlib.results.printed import Printed, cell_text, markdown_table
+from p3mlib.results.printed import cell_text, write
 from p3mlib.results.report import bootstrap_interval
 
 MEASURES = {"IoU": "person found (IoU)", "skin": "skin found", "hole": "face-hole rate"}
@@ -77,8 +77,9 @@ def _measured(alpha, person, skin, face):
     return dict(zip(MEASURES, (*found, face_hole(alpha, {"alpha": person, **known})), strict=True))
 
 
-def people_table(table):
-    """The result of `people` as a table: means and 95% intervals over portraits, and what blurring changes, paired."""
+def people_table(table, profile):
+    """`people.csv`, `.md` and `.tex` of a profile, of the result of `people`: means and 95% intervals over portraits, and what
+    blurring changes, paired."""
     header, lines, summary = ["Weights", "Faces", *MEASURES.values()], [], {}
     for label, those in table.groupby("weights", sort=False):
         kinds = {kind: rows.set_index("name")[list(MEASURES)] for kind, rows in those.groupby("faces", sort=False)}
@@ -90,5 +91,8 @@ def people_table(table):
             summary |= {(label, kind, measure): cell for measure, cell in cells.items()}
             lines.append([label, kind, *(cell_text(cell, f"{measure} {kind}") for measure, cell in cells.items())])
     shown, known = table["name"].nunique(), table.loc[table["faces"] == "blurred", "name"].nunique()
-    note = f"{shown} portraits; the face of {known} was found and blurred, and both rows are over these."
-    return Printed(table, f"{note}\n\n{markdown_table(header, lines)}", summary, (note,))
+    caption = (
+        f"Real people, their faces as they are and blurred, mean [95% interval over portraits]. Networks of profile photo, trained on "
+        f"rendered people. {shown} portraits; the face of {known} was found and blurred, and all rows are over these."
+    )
+    return write("people", profile, table, header, lines, caption, summary, (caption,))
