@@ -92,7 +92,7 @@ def people_table(table, profile):
             lines.append([label, kind, *(cell_text(cell, f"{measure} {kind}") for measure, cell in cells.items())])
     shown, known = table["name"].nunique(), table.loc[table["faces"] == "blurred", "name"].nunique()
     caption = (
-        "Real people, their faces as they are and blurred, mean [95% interval over portraits]. Networks of profile photo, trained "
+        "Real people, their faces as they are and blurred, mean [95% interval over portraits]. Networks of profile photo trained "
         f"on rendered people. {shown} portraits; the face of {known} was found and blurred, and all rows are over these."
     )
     return write("people", profile, table, header, lines, caption, summary, (caption,))
