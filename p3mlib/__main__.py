@@ -445,6 +445,8 @@ def claims(
     for row in board.itertuples():
         agreement = "" if row.agreement != row.agreement else f"{row.agreement:.0%}"
         print(f"{row.claim:5} {row.verdict:9} {agreement:>4}  {row.says}\n{'':22}ours:  {row.ours}\n{'':22}paper: {row.paper}")
+        if getattr(row, "released", "not run") != "not run":
+            print(f"{'':22}released weights: {row.released}, {row.released_numbers}")
     print(f"\n{caption}")
 
 

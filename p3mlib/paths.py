@@ -11,6 +11,7 @@ Environment variables override the defaults; a relative path counts from the pro
     P3M_PLACES   pictures without people, for the profile `photo` (default: data/places, else those of
                  scikit-image)
     CELEBA_ROOT  a real CelebAMask-HQ folder
+    P3M_WEIGHTS  folder of the checkpoints that the authors of P3M-Net released: tables then have their rows too
     P3M_IMAGENET folder of ImageNet weights, one file a network: p3mnet_resnet34.safetensors, p3mnet_swin_t.pth, ...
 """
 
@@ -69,13 +70,19 @@ def places():
     return _override("P3M_PLACES") or (fetched if fetched.is_dir() else None)
 
 
+def released():
+    """Folder of the P3M-Net checkpoints that their authors released, or None."""
+    return _override("P3M_WEIGHTS")
+
+
 def is_real():
     """True when any real data set is named in the environment: outputs then keep apart from the synthetic ones."""
     return any(real_root(name) for name in REAL_ROOTS)
 
 
 def _per_profile(kind, profile):
-    return home() / kind / (f"{profile}-real" if is_real() else profile)
+    suffix = "-real" if is_real() else "-released" if released() else ""
+    return home() / kind / f"{profile}{suffix}"
 
 
 def data(profile):
@@ -89,7 +96,7 @@ def runs(profile):
 
 
 def tables(profile):
-    """Folder for a profile's tables: `tables/<profile>`, or `tables/<profile>-real` with real data."""
+    """Folder for a profile's tables: `tables/<profile>`; with real data -real is added, with P3M_WEIGHTS alone -released."""
     return _per_profile("tables", profile)
 
 

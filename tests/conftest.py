@@ -27,7 +27,7 @@ def real_sample():
 
 @pytest.fixture(autouse=True)
 def _no_real_data(monkeypatch):
-    for variable in ("P3M_ROOT", "RWP_ROOT", "CELEBA_ROOT", "P3M_RUNS", "P3M_SAMPLE", "P3M_PLACES"):
+    for variable in ("P3M_ROOT", "RWP_ROOT", "CELEBA_ROOT", "P3M_RUNS", "P3M_SAMPLE", "P3M_PLACES", "P3M_WEIGHTS"):
         monkeypatch.delenv(variable, raising=False)
 
 

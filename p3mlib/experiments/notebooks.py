@@ -63,14 +63,18 @@ def trainings(names, profile):
 
     Raises:
         ValueError: unknown profile. datasets.MissingData: a folder named in the environment holds nothing of its data set.
+        FileNotFoundError, ValueError: as `weights.of_p3m`, of P3M_WEIGHTS.
     """
     from p3mlib.experiments import runs
+    from p3mlib.models import weights
 
     grid = config.load()
     grid.profile(profile)
     rows = dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.rows)
     wanted = grid.experiments(list(rows), profile)
     corpus.check_real_roots()
+    if paths.released():
+        weights.of_p3m(paths.released())
     possible = [experiment for experiment in wanted if runs.folder(experiment) is not None]
     return possible, sorted({experiment.name for experiment in wanted} - {experiment.name for experiment in possible})
 

@@ -61,10 +61,12 @@ _TIMM_SWIN = [
 ]
 _ENCODERS = {"p3mnet_resnet34": _R34_ENCODER, "p3mnet_swin_t": _SWIN_ENCODER, "p3mnet_vitae_s": _VITAE_ENCODER}
 _UNSAVED = r"encoder\.stages\..*\.features"  # the random features of ViTAE-S
-# How the authors test what they released: the network's input side over the image's, the strategy on data sets, on photographs.
+# How the authors test what they released: the network's input side over the image's, the strategy on data sets, on photographs,
+# and whether what they score is truncated to 8 bits. ResNet-34 is the release of MM 2021, the others are of IJCV 2023.
 _TESTS = {
-    "p3mnet": {"ratio": 0.5, "sets": "hybrid", "samples": "resize"},
-    "others": {"ratio": 0.5, "sets": "resize", "samples": "resize"},
+    "p3mnet_resnet34": {"ratio": 0.5, "sets": "resize", "samples": "hybrid", "eight_bit": False},
+    "p3mnet": {"ratio": 0.5, "sets": "hybrid", "samples": "resize", "eight_bit": True},
+    "others": {"ratio": 0.5, "sets": "resize", "samples": "resize", "eight_bit": False},
 }
 _TIMM = {"p3mnet_resnet34": "resnet34", "p3mnet_swin_t": "swin_tiny_patch4_window7_224"}
 
@@ -90,8 +92,13 @@ def load_official(model, checkpoint):
         raise ValueError(f"no weights of {variant} were released")
     renamed = _in_our_names(model, read_checkpoint(checkpoint))
     load_strictly(model, renamed, f"not an official {variant} checkpoint", optional=_UNSAVED)
-    model.config["test"] = dict(_TESTS["p3mnet" if variant in _ENCODERS else "others"])
+    model.config["test"] = how_tested(variant)
     return model
+
+
+def how_tested(variant):
+    """How the authors of a network test it: dict ratio, sets (strategy on data sets), samples (on photographs), eight_bit."""
+    return dict(_TESTS.get(variant) or _TESTS["p3mnet" if variant in _ENCODERS else "others"])
 
 
 def released(model):

@@ -15,6 +15,8 @@ from p3mlib.models.official import fits, load_official, released
 from p3mlib.models.pretrained import CONFIG, check_finished, from_pretrained
 
 SIDE = 512  # of the network's input, which the default ratio aims at
+P3M_NETS = ("p3mnet_resnet34", "p3mnet_swin_t", "p3mnet_vitae_s")  # whose authors train them on P3M-10k's blurred images
+_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".safetensors")
 # Released networks that differ from what `build_model` gives by their name alone.
 _VARIANTS = {"gfm_ft": ("gfm", {"rosta": "FT"}), "gfm_bt": ("gfm", {"rosta": "BT"})}
 
@@ -52,12 +54,12 @@ def strategy_and_ratio(model, strategy=None, ratio=None, samples=False):
 
     Args:
         model:   of `load`, `fast` or not. strategy, ratio: what is asked for, see `inference.predict`; None leaves it open.
-        samples: photographs rather than the images of a data set; the authors of P3M-Net test those with RESIZE, these with
-            HYBRID.
+        samples: photographs rather than the images of a data set; the authors of P3M-Net (Swin-T, ViTAE-S) test those with
+            RESIZE, these with HYBRID, and P3M-Net (R34), of MM 2021, the other way round.
     Returns:
         (strategy, ratio); ratio is None where the longer side is to become `SIDE`, see `ratio_for`.
     Source:
-        official inference scripts of P3M-Net: ratio 1/2.
+        official inference scripts of P3M-Net: ratio 1/2; "RESIZE (1/2) as in the paper" for MM 2021.
     """
     own = model.config.get("test", {})
     return strategy or own.get("samples" if samples else "sets", "resize"), ratio or own.get("ratio")
@@ -109,11 +111,42 @@ def candidates(state):
     return [name for name, model in _released().items() if fits(model, state)]
 
 
+def of_p3m(folder):
+    """The P3M-Nets whose released checkpoints lie in a folder, recognised by their tensors, whatever they are called.
+
+    Checkpoints of other networks are left alone: their authors did not train them on P3M-10k.
+
+    Returns:
+        dict name of the network -> path of the file.
+    Raises:
+        FileNotFoundError: no such folder, or none of its files is one; they are named. ValueError: two are of one network.
+        io.DamagedFile: as `read_checkpoint`.
+    """
+    folder, found = Path(folder), {}
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder of released checkpoints")
+    files = sorted(path for path in folder.iterdir() if path.suffix in _CHECKPOINTS)
+    for path in files:
+        state = read_checkpoint(path)
+        for name in (name for name in P3M_NETS if fits(_blank(name), state)):
+            if name in found:
+                raise ValueError(f"{folder}: {found[name].name} and {path.name} are both of {name}; leave one of them there")
+            found[name] = path
+    if not found:
+        names = ", ".join(path.name for path in files) or "no checkpoint at all"
+        raise FileNotFoundError(f"{folder}: no released checkpoint of a P3M-Net ({', '.join(P3M_NETS)}) in it: {names}")
+    return found
+
+
 @cache
 def _released():
     """Name -> network whose values mean nothing, of all whose weights were released."""
-    models = {}
-    for name in [*list_models(), *_VARIANTS]:
-        with torch.device("cpu" if name == "gca" else "meta"):  # spectral norms take ten times as long on "meta"
-            models[name] = _build(name).to("meta")
+    models = {name: _blank(name) for name in [*list_models(), *_VARIANTS]}
     return {name: model for name, model in models.items() if released(model)}
+
+
+@cache
+def _blank(name):
+    """Network whose values mean nothing, on the device "meta"."""
+    with torch.device("cpu" if name == "gca" else "meta"):  # spectral norms take ten times as long on "meta"
+        return _build(name).to("meta")

@@ -20,6 +20,7 @@ PAPER_KILOPIXELS = {"RWP": 1300, "P3M-500-P": 1720, "P3M-500-NP": 1720}  # the p
 UNITS = {"SAD": "1e3", "Grad": "1e3", "Conn": "1e3", "Params": "M", "Inference time": "s"}
 AREAS = {3: "-U"}  # table -> what the names of the errors that it reads end in
 REFERENCES = ("All background", "Mean matte")
+RELEASED = ", released weights"  # what the methods of rows end in whose weights are the authors', see released.py
 
 
 @cache
@@ -108,14 +109,16 @@ def parameter_rows(number, table_rows):
     return _beside_paper(rows)
 
 
-def timing_rows(number, table_rows, size, rounds, progress=True):
+def timing_rows(number, table_rows, size, rounds, progress=True, named=None):
     """Tidy rows of inference times in seconds at batch 1 and width 1, and how much faster than run plainly.
+
+    `named` gives the weights of a model, see `weights.load`; without it they are random.
 
     Metrics: "Inference time" (the fast path in full precision), and the other paths as "Inference time (plain)" etc.; `note`
     has the ratio to plain, measured in the same rounds.
     """
-    timed = bench([row.model for row in table_rows], size, rounds, memory=False, progress=progress)
-    names, rows = {row.model: row for row in table_rows}, []
+    names, rows = {(named or {}).get(row.model, row.model): row for row in table_rows}, []
+    timed = bench(list(names), size, rounds, memory=False, progress=progress)
     for line in timed:
         row, path = names[line["model"]], line["path"]
         note = f"{line['device']}, {line['threads']} threads, {size} px, {path}: {line['ratio']:.2f} of plain"
@@ -149,13 +152,18 @@ def _printed():
 
 
 def _keys(frame):
-    labels = map(config.labelled, frame["method"], frame["cp"])
+    labels = map(config.labelled, frame["method"].str.removesuffix(RELEASED), frame["cp"])
     return list(zip(frame["table"], labels, *(frame[name] for name in ("dataset", "setting", "metric")), strict=True))
 
 
 def paper_cells(number):
     """What the paper prints in a table, in its order: dict (label, data set, setting, metric) -> text."""
     return {key[1:]: text for key, (text, _) in _printed().items() if key[0] == str(number)}
+
+
+def beside_released(cells):
+    """`paper_cells` that the rows with released weights have too."""
+    return cells | {(key[0] + RELEASED, *key[1:]): text for key, text in cells.items()}
 
 
 def table_results(number, profile, progress=True):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from p3mlib.experiments import config
-from p3mlib.results import captions, report
+from p3mlib.results import captions, released, report
 from p3mlib.results.printed import Column, Row, method_lines, write
 
 
@@ -74,6 +74,7 @@ def make(table, profile, progress=True):
     grid = config.load()
     table.check(grid)
     data, results = grid.tables[table.number], report.table_results(table.number, profile, progress)
+    results += (theirs := released.results(table.number, profile, progress))
     references = report.reference_results(table.number, profile, progress) if table.references else []
     same = [replace(r, setting=s) for r in references for s in table.settings if s[1:] == r.setting[1:]]
     metrics, scaled = (*data.metrics, *table.also), report.small_images(results + references)
@@ -82,12 +83,13 @@ def make(table, profile, progress=True):
     if table.switches:
         counted = report.parameter_rows(table.number, [grid.rows[name] for name in data.rows])
         frame, summary = pd.concat([counted, frame], ignore_index=True), summary | report.without_interval(counted)
-    rows, paper = _rows(table, data, references + results, grid), report.paper_cells(table.number)
+    rows, paper = _rows(table, data, references + results, grid), report.beside_released(report.paper_cells(table.number))
     sign = "†" * (scaled and not any("†" in row.cells[0] for row in rows))
     columns, notes = _columns(table, data, metrics, sign), captions.notes_of(results)
     size = captions.size_sentence(dict(data.sets), sign) if scaled else ""
     header = ["Method" if table.settings else "Method\ntest set", *table.switches, *(column.title for column in columns)]
-    caption = _caption(table, data, profile, size, [captions.misprints(frame), *(f"({note})" for note in notes)])
+    last = [theirs and released.sentence(), captions.misprints(frame), *(f"({note})" for note in notes)]
+    caption = _caption(table, data, profile, size, last)
     return write(table.number, profile, frame, header, method_lines(rows, columns, summary, paper), caption, summary, notes)
 
 
@@ -102,17 +104,22 @@ def _differences(difference, results, scaled):
 
 
 def _rows(table, data, results, grid):
-    """Methods in the paper's order where it has them all, for every test set unless those are columns; † is trained on N."""
+    """Methods in the paper's order where it has them all, for every test set unless those are columns; † is trained on N.
+
+    Released weights of a method stand below it.
+    """
     order = [*report.REFERENCES, *(label for label, *_ in report.paper_cells(table.number))]
     shown = list(dict.fromkeys((r.label, "" if table.settings else r.setting[0]) for r in results))
-    if {label for label, _ in shown} <= set(order):
-        shown.sort(key=lambda pair: order.index(pair[0]))
+    names = {label: label.removesuffix(report.RELEASED) for label, _ in shown}
+    if set(names.values()) <= set(order):
+        shown.sort(key=lambda pair: (order.index(names[pair[0]]), pair[0] != names[pair[0]]))
     options, rows = {grid.rows[name].label: grid.rows[name].options for name in data.rows}, []
     for dataset, domain in [("", "")] if table.settings else data.sets:
         where = dataset and f"\n{dataset}" + ", un-blurred" * (dataset == "P3M-500-P" and domain == "N")
         for label, trained in shown:
-            ticks = ["✓" * bool(options.get(label, {}).get(option)) for option in table.switches.values()]
-            cell = label + "†" * (trained == "N") + where
+            ticks = ["✓" * bool(options.get(names[label], {}).get(option)) for option in table.switches.values()]
+            theirs = "\nreleased weights" * (label != names[label])
+            cell = names[label] + "†" * (trained == "N") + theirs + where
             rows.append(Row((cell, *ticks), label, dataset, trained and f"{trained}:{domain}"))
     return rows
 

@@ -7,7 +7,7 @@ import pandas as pd
 from p3mlib import paths
 from p3mlib.data import datasets
 from p3mlib.experiments import config, corpus
-from p3mlib.results import report
+from p3mlib.results import released, report
 from p3mlib.results.printed import Column, Row, method_lines, write
 from p3mlib.results.table import Difference, Table, make
 
@@ -128,13 +128,19 @@ def table_11(profile, progress=True):
     grid = config.load()
     rows, bench = [grid.rows[name] for name in grid.tables[11].rows], grid.profile(profile).bench
     timed = report.timing_rows(11, rows, bench.size, bench.rounds, progress)
-    frame, device = pd.concat([report.parameter_rows(11, rows), timed], ignore_index=True), timed["note"].iloc[0].split(",")[0]
+    theirs = [released.parameter_rows(11, rows), released.timing_rows(11, rows, bench.size, bench.rounds, progress)]
+    parts, device = [report.parameter_rows(11, rows), timed, *theirs], timed["note"].iloc[0].split(",")[0]
+    frame = pd.concat([part for part in parts if len(part)], ignore_index=True)
     paper = {(label, "", "", metric): text for (label, *_, metric), text in report.paper_cells(11).items()}
+    paper = report.beside_released(paper)
     titles = {"Params": "Params (M)", "Inference time": "Time (s)"}
     titles |= {name: name.replace("Inference time ", "Time (s)\n") for name in timed["metric"] if name not in titles}
     columns = [Column(title, name) for name, title in titles.items()]
-    labels = dict.fromkeys([*(label for label, *_ in paper), *frame["method"]])
-    shown, summary = [Row((label,), label) for label in labels], report.without_interval(frame)
+    summary, shown = report.without_interval(frame), []
+    ours = frame["method"].str.removesuffix(report.RELEASED)
+    for label in dict.fromkeys([*(label for label, *_ in report.paper_cells(11)), *ours]):
+        both = [label] + [label + report.RELEASED] * ((label + report.RELEASED) in set(frame["method"]))
+        shown += [Row((name.replace(report.RELEASED, "\nreleased weights"),), name) for name in both]
     caption = (
         f"Parameters (M) at width 1, and seconds for a {bench.size} x {bench.size} image, median of {bench.rounds} on {device}; "
         "the paper's times are of a V100 at 512 x 512. The first time is our inference path in full precision; plain is the same "

@@ -119,9 +119,16 @@ def scoreboard(numbers, draws=200, predicates=PREDICATES):
 
 
 def of_profile(profile, draws=200):
-    """The scoreboard of a profile's written tables. Returns (DataFrame, caption). FileNotFoundError: no tables."""
+    """The scoreboard of a profile's written tables. Returns (DataFrame, caption). FileNotFoundError: no tables.
+
+    Where tables have rows with released weights, two more columns: `released`, the verdict on those of them that a predicate
+    needs all, and `released_numbers`.
+    """
     numbers, per_image = from_tables(profile)
-    board = scoreboard(numbers, draws)
+    board, (theirs, _) = scoreboard(numbers, draws), from_tables(profile, released=True)
+    if theirs.values:
+        verdicts = evaluate(theirs, draws)
+        board = board.assign(released=verdicts["verdict"], released_numbers=verdicts["numbers"])
     return board, caption(board, profile, per_image, draws)
 
 
@@ -131,6 +138,9 @@ def caption(board, profile, per_image, draws):
     decided = counts.get("PASS", 0) + counts.get("FAIL", 0)
     told = ", ".join(f"{counts.get(v, 0)} {v}" for v in VERDICTS)
     share = f" ({counts.get('PASS', 0) / decided:.0%} of the decided pass)" if decided else ""
+    if "released" in board:
+        run = board.loc[board["released"] != "not run", "released"].value_counts()
+        share += f". Of released weights alone {', '.join(f'{run.get(v, 0)} {v}' for v in VERDICTS[:-1])}"
     grid = config.load()
     bound = any(e.train.base_epochs and not e.train.base_per_seed for e in grid.experiments(grid.rows, profile))
     shared = "Networks whose seeds share a base (see the captions) vary in their own epochs alone. " if bound else ""
@@ -147,11 +157,14 @@ def caption(board, profile, per_image, draws):
 def save(board, profile, text):
     """Write `claims.csv`, `.md` and `.tex` into the profile's tables folder; returns the Markdown text."""
     header = ["Claim\ntable", "Says", "Verdict\nagreement", "Chance", "Ours", "Paper"]
+    header[5:5] = ["Released weights"] * ("released" in board)
     lines = []
     for r in board.itertuples():
         tables = ", ".join(f"[{number}](table_{number}.md)" for number in r.tables.split())
         verdict, chance = f"{r.verdict}\n{_percent(r.agreement)}", f"{_percent(r.chance)} / {_percent(r.chance_within)}"
         lines.append([f"{r.claim}\n{tables}", r.says, verdict, chance, r.ours, r.paper])
+        if "released" in board:
+            lines[-1].insert(5, "-" if r.released == "not run" else f"{r.released}\n{r.released_numbers}")
     return write("claims", profile, board, header, lines, text).markdown
 
 

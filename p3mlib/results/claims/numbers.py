@@ -109,8 +109,10 @@ def from_results(results):
     return Numbers({key: np.stack(arrays) for key, arrays in found.items()})
 
 
-def from_tables(profile):
+def from_tables(profile, released=False):
     """Numbers of the tables that are written in a profile's folder, per image where the run cache has them.
+
+    Rows with released weights are left out; with `released` they alone count, under the names of their methods.
 
     Only what stands in a table counts: per-image errors are taken if their mean is the number in the table. SAD is at the
     paper's image size where the tables print it so.
@@ -128,11 +130,12 @@ def from_tables(profile):
         kinds = {"seed": "Int64", **dict.fromkeys(("table", "setting", "cp", "run"), str)}
         frame = pd.read_csv(file, dtype=kinds, keep_default_na=False, na_values=[""])
         frame = frame[~frame["method"].isin(report.REFERENCES) & frame["value"].notna()]
+        frame = frame[frame["method"].str.endswith(report.RELEASED) == released]
         sizes = report.at_paper_scale(frame)
         text = frame[["setting", "cp", "run"]].fillna("")
         for row, factor, setting, cp, run in zip(frame.itertuples(), sizes, *(text[c] for c in text), strict=True):
             dataset = row.dataset if setting else ""  # a count or a time
-            key = row.table, config.labelled(row.method, cp), setting, dataset, row.metric
+            key = row.table, config.labelled(row.method.removesuffix(report.RELEASED), cp), setting, dataset, row.metric
             found.setdefault(key, []).append(factor * _errors(paths.runs(profile) / run, row, setting))
     values = {}
     for key, arrays in found.items():
@@ -149,7 +152,8 @@ def _read(path):
 
 def _errors(run, row, setting):
     """(images,) errors behind one number of a table, or that number alone."""
-    frame = _read(run / "per_image" / f"{row.dataset}.{setting.rpartition(':')[2]}.csv") if setting else None
+    path = run if run.suffix == ".csv" else run / "per_image" / f"{row.dataset}.{setting.rpartition(':')[2]}.csv"
+    frame = _read(path) if setting else None
     for name in (row.metric, f"{row.metric}-U"):  # Table 3 leaves out the blurred pixels
         if frame is not None and name in frame and abs(frame[name].mean() - row.value) <= 1e-4 * abs(row.value):
             return frame[name].dropna().to_numpy()  # the same images for all: NaN depends on the ground truth
