@@ -265,6 +265,11 @@ def train(
     jobs: Trainings = None,
     scheduler: Scheduler = None,
     force: Annotated[bool, Option("--force", help="forget cached results of these rows")] = False,
+    steps: Annotated[
+        int | None,
+        Option(min=1, help="only try so many steps of each row, keep nothing, and say what all of it would need"),
+    ] = None,
+    batch: Annotated[int | None, Option(min=1, help="with --steps: images a step, for a machine that is too small")] = None,
 ):
     """train rows of the grid and score them; what is cached is not done again"""
     from p3mlib.experiments import config, processes
@@ -276,9 +281,27 @@ def train(
     experiments = grid.experiments(rows, profile)
     if seed is not None:
         experiments = [grid.experiment(row, profile, seed) for row in rows]
+    if steps:
+        return _tried(experiments, steps, batch)
     sets = {row: grid.scored(row, profile) for row in rows}
     for run in run_all(experiments, sets, jobs, force, scheduler=scheduler):
         processes.state().print(run.folder)
+
+
+def _tried(experiments, steps, batch):
+    """Try the first seed of each row for a few steps, and say what all seeds of all rows would need."""
+    from p3mlib.experiments import runs
+    from p3mlib.experiments.forecast import duration, trial
+
+    runs.check(experiments)
+    seeds, total = {}, 0.0
+    for experiment in experiments:
+        seeds.setdefault(experiment.name, []).append(experiment)
+    for those in seeds.values():
+        needs = trial(those[0], steps, batch)
+        total += len(those) * needs.total
+        print(needs.sentence())
+    print(f"all {len(experiments)} trainings, one after the other: {duration(total)}, without scoring")
 
 
 def _one_place(jobs, scheduler):

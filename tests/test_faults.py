@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from test_runs import SETS, experiment
 
-from p3mlib.experiments import config, runs
-from p3mlib.experiments.train import _read_checkpoint, build
+from p3mlib.experiments import config, resume, runs
+from p3mlib.experiments.train import build
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,9 @@ def test_a_flipped_bit_in_a_checkpoint_is_named_and_not_used(home, tmp_path, cap
     network = build(experiment("basic"))
     state = {"objective": {}, "network": network.state_dict(), "optimiser": {}, "history": [1]}
     torch.save(state, tmp_path / "checkpoint.pt")
-    assert _read_checkpoint(tmp_path, network)["history"] == [1] and not caplog.text
+    assert resume.read(tmp_path, network)["history"] == [1] and not caplog.text
     flip(tmp_path / "checkpoint.pt", (tmp_path / "checkpoint.pt").stat().st_size // 2)
-    assert _read_checkpoint(tmp_path, network) == {} and "checkpoint.pt: damaged (the checksum of" in caplog.text
+    assert resume.read(tmp_path, network) == {} and "checkpoint.pt: damaged (the checksum of" in caplog.text
 
 
 @pytest.mark.parametrize("change", [lambda s: s.pop("optimiser"), lambda s: s["network"].popitem()])
@@ -68,7 +68,7 @@ def test_a_checkpoint_of_an_older_version_is_named_and_not_used(home, tmp_path, 
     state = {"objective": {}, "network": network.state_dict(), "optimiser": {}, "history": [1]}
     change(state)
     torch.save(state, tmp_path / "checkpoint.pt")
-    assert _read_checkpoint(tmp_path, network) == {} and "so the training begins anew" in caplog.text
+    assert resume.read(tmp_path, network) == {} and "so the training begins anew" in caplog.text
 
 
 def test_a_base_with_a_flipped_bit_or_without_weights_is_named_and_trained_anew(home, caplog):

@@ -1,4 +1,4 @@
-"""Rows with released weights: tested as their authors test, kept like runs, read by the claims, and absent without P3M_WEIGHTS."""
+"""Rows with released weights: tested as their authors test, kept like runs, read by claims, and absent without P3M_WEIGHTS."""
 
 import numpy as np
 import pandas as pd
@@ -30,10 +30,17 @@ def checkpoints(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Folder of runs that the tests share: what one has scored, the next finds."""
+    return tmp_path_factory.mktemp("runs")
+
+
 @pytest.fixture
-def named(home, checkpoints, monkeypatch):
+def named(home, checkpoints, kept, monkeypatch):
     """A home with P3M_WEIGHTS; the networks of the grid itself are not trained."""
     monkeypatch.setenv("P3M_WEIGHTS", str(checkpoints))
+    monkeypatch.setenv("P3M_RUNS", str(kept))
     monkeypatch.setattr(report, "table_results", lambda *_: [])
     torch.set_num_threads(1)
     return home
@@ -60,7 +67,7 @@ def test_rows_stand_below_ours_and_what_was_not_released_has_none(named):
     } | {f"P3M-Net (R34){report.RELEASED}": ""}
     assert released.results(9, "smoke") == released.results(2, "smoke") == []
     text = tables.table_5("smoke", progress=False).markdown
-    lines = [line.split(" | ")[:2] for line in text.splitlines() if "released weights" in line or line.startswith("| paper")]
+    lines = [line.split(" | ")[:2] for line in text.splitlines() if line.startswith(("| P3M", "| paper"))]
     assert lines[0][0] == "| P3M-Net (R34)<br><small>released weights</small><br><small>P3M-500-P</small>"
     assert lines[1] == ["| paper", "8.73"]
     assert "p3mnet_pretrained_on_p3m10k.pth with RESIZE, ratio 0.5, predictions not rounded" in text
@@ -122,7 +129,7 @@ def test_without_the_folder_nothing_changes(home, monkeypatch):
 
 def test_a_folder_without_them_is_refused_before_anything_runs(home, tmp_path, checkpoints, monkeypatch, capsys):
     monkeypatch.setenv("P3M_WEIGHTS", str(tmp_path / "absent"))
-    assert main(["notebooks", "06_p3mnet_ablation", "--profile", "smoke"]) == 2
+    assert main(["notebooks", "06_p3mnet_ablation", "--profile", "smoke"]) == 1
     assert "absent: no such folder of released checkpoints" in capsys.readouterr().err
     (tmp_path / "other").mkdir()
     torch.save({"a": torch.zeros(2)}, tmp_path / "other" / "a.pth")

@@ -53,10 +53,10 @@ def _corner(alpha, side, rng):
     rows, columns = height - side + 1, width - side + 1
     if rng.random() < 0.5:
         valid = alpha[:rows, :columns]
-        ys, xs = np.nonzero((valid > 0) & (valid < 1))
-        if len(ys):
-            pick = rng.integers(len(ys))
-            return int(ys[pick]), int(xs[pick])
+        places = np.flatnonzero((valid > 0) & (valid < 1))
+        if len(places):
+            top, left = divmod(places[rng.integers(len(places))], columns)
+            return int(top), int(left)
     return int(rng.integers(rows)), int(rng.integers(columns))
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from p3mlib import anonymize, io
-from p3mlib.data.reading import READERS, faults
+from p3mlib.data.reading import READERS, Window, faults
 
 RENDER = "python -m p3mlib synth DIR"
 SOURCES = {
@@ -149,14 +149,27 @@ class Portraits(Sequence):
         if isinstance(index, slice):
             return self._select(self.names[index])
         files = self.paths(index)
-        sample = {part: self.readers[part](path) for part, path in files.items()}
-        for part, _, why in faults(sample, files):
-            raise ValueError(f"{files[part]} {why}; fetch both again, `python -m p3mlib verify` finds all")
+        sample = self._read(files, self.readers)
         if self.domain == "N" and "fg" in sample and "facemask" in sample:
             sample["fg"] = np.where(sample["facemask"][..., None], sample["image"], sample["fg"])
         if self.domain in OBFUSCATED:
             sample["image"] = anonymize.obfuscate(sample["image"], sample["facemask"], OBFUSCATED[self.domain][0])
         return {"name": self.names[index], **sample}
+
+    def windows(self, index, parts):
+        """One portrait for crops: its name and those of `parts` that it has, colours as `reading.Window` where none is made."""
+        files = {part: path for part, path in self.paths(index).items() if part in parts}
+        made = self.domain in OBFUSCATED or (self.domain == "N" and "fg" in parts and "facemask" in self.paths(index))
+        if made:
+            return {key: value for key, value in self[index].items() if key in ("name", *parts)}
+        return {"name": self.names[index], **self._read(files, self.readers | dict.fromkeys(("image", "fg", "bg"), Window))}
+
+    @staticmethod
+    def _read(files, readers):
+        sample = {part: readers[part](path) for part, path in files.items()}
+        for part, _, why in faults(sample, files):
+            raise ValueError(f"{files[part]} {why}; fetch both again, `python -m p3mlib verify` finds all")
+        return sample
 
     def paths(self, index):
         """{part: Path} of one portrait's files; `image` and `alpha` are always among the parts."""
@@ -202,6 +215,10 @@ class InMemory(Sequence):
         if index not in self._samples:
             self._samples[index] = {part: _packed(value) for part, value in self._portraits[index].items()}
         return {part: _unpacked(value) for part, value in self._samples[index].items()}
+
+    def windows(self, index, parts):
+        """One portrait: its name and those of `parts` that it has."""
+        return {key: value for key, value in self[index].items() if key in ("name", *parts)}
 
     def __getattr__(self, name):
         return getattr(self._portraits, name)

@@ -10,6 +10,24 @@ READERS = {
 }  # fmt: skip
 
 
+class Window:
+    """A colour image of a data set on disk, of which a window is read where one is asked for: `image[top:bottom, left:right]`.
+
+    Args:
+        path: of the file.
+    Attributes:
+        shape: (H, W, 3).
+    """
+
+    def __init__(self, path):
+        self.path, self.shape = path, (*io.image_size(path), 3)
+
+    def __getitem__(self, window):
+        """(h, w, 3) float32 of two slices with begin and end inside the image; raises as `io.read_image`."""
+        rows, columns = window
+        return io.read_image(self.path, (columns.start, rows.start, columns.stop, rows.stop))
+
+
 def faults(sample, files):
     """What makes a portrait useless although each of its files can be read: `datasets.Portraits` refuses it, `verify` names all.
 

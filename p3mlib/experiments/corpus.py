@@ -115,6 +115,14 @@ def identity(name, domain, profile):
     return f"synth{synthetic.SYNTH_VERSION}-{height}x{width}-n{spec.counts[name]}-s{spec.seed}{effect}"
 
 
+def check_batch(experiment):
+    """ValueError where an experiment's training set has fewer images than one batch."""
+    real, profile, batch = real_root("train"), experiment.profile, experiment.train.batch_size
+    count = len(_open("train", real, experiment.row.domain)) if real else profile.data.counts["train"]
+    if count < batch:
+        raise ValueError(f"{experiment.name}: {count} training images are fewer than one batch of {batch}")
+
+
 def training_identity(experiment):
     """Identity of all images that a training reads. Raises datasets.MissingData where real ones lack something that it needs."""
     row, profile = experiment.row, experiment.profile

@@ -29,7 +29,8 @@ from p3mlib import paths
 from p3mlib.data import datasets
 from p3mlib.experiments import corpus, processes
 from p3mlib.experiments.evaluate import evaluate, transition_only, with_regions
-from p3mlib.experiments.train import fit
+from p3mlib.experiments.forecast import Forecast
+from p3mlib.experiments.train import check_start, fit
 from p3mlib.io import DamagedFile, read_matte, write_image, write_text
 from p3mlib.models import bases, from_pretrained
 from p3mlib.models.inference import predict
@@ -123,9 +124,16 @@ def provenance():
 
 
 def check(experiments):
-    """Raise datasets.MissingData where one of these trainings lacks images, face masks or colours; nothing is trained."""
+    """Raise what would end one of these trainings later; nothing is trained.
+
+    Raises:
+        datasets.MissingData: images, face masks or colours. ValueError: fewer images than a batch.
+        OSError: ImageNet weights that are neither in P3M_IMAGENET nor on the hub.
+    """
     for experiment in experiments:
         corpus.training_identity(experiment)
+        corpus.check_batch(experiment)
+        check_start(experiment)
 
 
 def folder(experiment):
@@ -205,7 +213,7 @@ def _trained(experiment, progress):
         faces = corpus.open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads), run.timed("training") if first else nullcontext():
             start = bases.load(experiment.start) if experiment.start else start
-            fit(experiment, portraits, run.folder, progress, faces, start)
+            fit(experiment, portraits, run.folder, progress, faces, start, Forecast(progress=progress))
         record = dict(
             row=experiment.name,
             method=experiment.row.method,

@@ -4,11 +4,13 @@ import contextlib
 import logging
 import math
 import shutil
-import zipfile
+import time
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from torch import nn
@@ -20,9 +22,10 @@ from p3mlib.copy_paste import Draw, SourceFaces, copy_paste, pasting
 from p3mlib.data.augment import LAYERS, random_view
 from p3mlib.data.photo import photo_view
 from p3mlib.data.places import Places
-from p3mlib.experiments import processes
-from p3mlib.io import atomic_path, forbid, reason, write_text
+from p3mlib.experiments import processes, resume
+from p3mlib.io import forbid
 from p3mlib.models import backbones, build_model, load_imagenet, save_pretrained
+from p3mlib.models.official import hub_name
 
 _SHARED = Path("/dev/shm")  # through which loader processes hand batches over
 
@@ -59,7 +62,10 @@ class TrainingViews(Dataset):
         return photo_view(sample, config.size, self.places, config.ingredients, config.trimap_kernel, rng)
 
     def _needed(self, item):
-        sample = self.portraits[item]
+        if self.places is None and hasattr(self.portraits, "windows"):
+            sample = self.portraits.windows(item, self.layers)
+        else:
+            sample = self.portraits[item]
         if self.sources is not None and "facemask" not in sample:
             raise ValueError(f"{sample['name']}: no face mask, and copy and paste needs them for all training images")
         return {key: sample[key] for key in self.layers if key in sample}
@@ -102,6 +108,20 @@ def build(experiment):
     if config.init == "imagenet":
         load_imagenet(model, {part: paths.imagenet(name) for part, name in backbones(model).items()})
     return model
+
+
+def check_start(experiment):
+    """OSError where the ImageNet weights that `build` asks for are neither in P3M_IMAGENET nor on the hub."""
+    if experiment.train.init == "imagenet":
+        for name in _backbone_files(experiment.row.model):
+            if paths.imagenet(name) is None:
+                hub_name(experiment.row.model, name)
+
+
+@cache
+def _backbone_files(model):
+    with torch.device("cpu" if model == "gca" else "meta"):  # spectral norms take ten times as long on "meta"
+        return tuple(backbones(build_model(model)).values())
 
 
 def epochs_of(stages, epochs):
@@ -161,11 +181,11 @@ class Objective(nn.Module):
         return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
-def fit(experiment, portraits, folder, progress=True, faces=None, pretrained=None):
-    """Train one experiment; go on from the last finished epoch if `folder` holds a checkpoint.
+def fit(experiment, portraits, folder, progress=True, faces=None, pretrained=None, forecast=None):
+    """Train one experiment; go on from where the checkpoint in `folder` was written, if there is one, to the same weights.
 
-    Writes `checkpoint.pt` and `train.csv` (mean of every loss term per epoch) after each epoch, `model.safetensors` at
-    the end, all atomically.
+    Writes `checkpoint.pt` and `train.csv` (mean of every loss term per epoch) after each epoch, one process alone
+    also within an epoch every `resume.EVERY` seconds, `model.safetensors` at the end, all atomically.
 
     Several processes share every batch: the same images a step as one alone, each process some of them, and one draw of copy and
     paste for all. Gradients and printed losses are means over processes; batch norm and losses that divide by an area see the
@@ -178,6 +198,7 @@ def fit(experiment, portraits, folder, progress=True, faces=None, pretrained=Non
         faces:      celeba.Faces, for rows with copy and paste.
         pretrained: the network of `experiment.pretraining` or `experiment.start`; of a base all weights go on and only the last
             stage is trained, of an encoder only the backbones go on. None: from the seed.
+        forecast:   forecast.Forecast of what the training needs, or None.
     Returns:
         the trained network, on its device, in eval mode.
     Raises:
@@ -186,10 +207,10 @@ def fit(experiment, portraits, folder, progress=True, faces=None, pretrained=Non
     """
     private = experiment.row.domain == "B"
     with forbid("original_image") if private else contextlib.nullcontext():
-        return _fit(experiment, portraits, folder, progress, faces, pretrained)
+        return _fit(experiment, portraits, folder, progress, faces, pretrained, forecast)
 
 
-def _fit(experiment, portraits, folder, progress, faces, pretrained):
+def _fit(experiment, portraits, folder, progress, faces, pretrained, forecast):
     config, accelerator = experiment.train, _accelerator(experiment.train, len(portraits))
     network = build(experiment).to(memory_format=torch.channels_last)  # a quarter faster, on CPUs too
     row = experiment.row
@@ -197,18 +218,20 @@ def _fit(experiment, portraits, folder, progress, faces, pretrained):
     views = TrainingViews(portraits, config, experiment.seed, sources)
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=_workers(views), collate_fn=views.collate)
     loader = accelerator.prepare(loader)
-    stages, state = _stages(network, config, pretrained), _read_checkpoint(folder, network)
+    stages, state = _stages(network, config, pretrained), resume.read(folder, network)
     epochs = epochs_of(stages, config.epochs)
-    history = state.get("history", [])
+    history, within = state.get("history", []), state.get("within")
     network.load_state_dict(state.get("network", network.state_dict()))
     bar = tqdm(
         total=sum(epochs) * len(loader),
-        initial=len(history) * len(loader),
+        initial=len(history) * len(loader) + (within["step"] if within else 0),
         leave=False,
         desc=f"{experiment.name} seed {experiment.seed}",
         unit="step",
         disable=not (progress and accelerator.is_main_process),
     )
+    if forecast:
+        forecast.start(f"{experiment.name} seed {experiment.seed}", bar.total, config.batch_size, accelerator.device)
     with bar:
         for i, (stage, count) in enumerate(zip(stages, epochs, strict=True)):
             begin = sum(epochs[:i])
@@ -220,17 +243,19 @@ def _fit(experiment, portraits, folder, progress, faces, pretrained):
             optimiser = _optimiser(config, objective)
             objective, optimiser = accelerator.prepare(objective, optimiser)
             own = accelerator.unwrap_model(objective)
-            if len(history) > begin:
+            if len(history) > begin or within:
                 own.load_state_dict(state["objective"])
                 optimiser.load_state_dict(state["optimiser"])
             for epoch in range(len(history), begin + count):
                 views.epoch = epoch
                 torch.manual_seed(experiment.seed * 1_000_003 + epoch)
                 rates = [learning_rate(config, (epoch - begin + t / len(loader)) / count) * stage.lr for t in range(len(loader))]
-                terms = _epoch(accelerator, objective, optimiser, loader, config, rates, f"{stage.name}, epoch {epoch}", bar)
+                save = partial(resume.write, folder, own, optimiser, history)
+                now = _Epoch(f"{stage.name}, epoch {epoch}", rates, bar, forecast, save, within)
+                terms, within = _epoch(accelerator, objective, optimiser, loader, config, now), None
                 history.append({"epoch": epoch, "stage": stage.name, **terms})
                 if accelerator.is_main_process:
-                    _checkpoint(folder, own, optimiser, history)
+                    save()
     accelerator.wait_for_everyone()
     network = network.requires_grad_(True).eval()
     if accelerator.is_main_process:
@@ -290,16 +315,34 @@ def _optimiser(config, objective):
     return torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay, fused=True)
 
 
-def _epoch(accelerator, objective, optimiser, loader, config, rates, where, bar):
-    """One pass over the views at the given learning rates; returns the mean of every loss term."""
+class _Epoch(NamedTuple):
+    """What `_epoch` is told: how messages call it, the rate of every step, bar, Forecast, what writes checkpoints (of
+    `resume.write`, but for its `within`), and the `within` of a checkpoint that it goes on from."""
+
+    where: str
+    rates: list
+    bar: tqdm
+    forecast: object
+    save: Callable
+    within: dict | None
+
+
+def _epoch(accelerator, objective, optimiser, loader, config, now):
+    """One pass over the views, or what is left of it; returns the mean of every loss term."""
     objective.train()
-    sums = {}
-    for step, batch in enumerate(loader):
+    first, sums = (now.within["step"], dict(now.within["sums"])) if now.within else (0, {})
+    loader = accelerator.skip_first_batches(loader, first) if first else loader
+    saved = time.monotonic()
+    for step, batch in enumerate(loader, first):
+        if now.within and step == first:  # after the loader's own draw
+            resume.set_random_state(now.within["random_state"], accelerator.device)
+        if now.forecast:
+            now.forecast.begin()
         for group in optimiser.param_groups:
-            group["lr"] = rates[step] * group["scale"]
+            group["lr"] = now.rates[step] * group["scale"]
         terms = objective(batch)
         if not torch.isfinite(terms["total"]):
-            raise RuntimeError(f"{where}, step {step}: the loss is {terms['total'].item()}; lower the learning rate")
+            raise RuntimeError(f"{now.where}, step {step}: the loss is {terms['total'].item()}; lower the learning rate")
         optimiser.zero_grad(set_to_none=True)
         accelerator.backward(terms["total"])
         if config.max_grad_norm:
@@ -307,34 +350,14 @@ def _epoch(accelerator, objective, optimiser, loader, config, rates, where, bar)
         optimiser.step()
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + value.item()
-        bar.set_postfix(loss=f"{terms['total'].item():.3f}", refresh=False)
-        bar.update()
-    means = torch.tensor([value / len(rates) for value in sums.values()], dtype=torch.float64)
+        now.bar.set_postfix(loss=f"{terms['total'].item():.3f}", refresh=False)
+        now.bar.update()
+        if now.forecast:
+            now.forecast.end()
+        done = step + 1
+        if accelerator.num_processes == 1 and done < len(now.rates) and time.monotonic() - saved >= resume.EVERY:
+            now.save({"step": done, "sums": sums, "random_state": resume.random_state(accelerator.device)})
+            saved = time.monotonic()
+    means = torch.tensor([value / len(now.rates) for value in sums.values()], dtype=torch.float64)
     means = accelerator.reduce(means.to(accelerator.device), "mean") if accelerator.num_processes > 1 else means
     return dict(zip(sums, means.tolist(), strict=True))
-
-
-def _checkpoint(folder, objective, optimiser, history):
-    state = {"objective": objective.state_dict(), "network": objective.network.state_dict()}
-    state |= {"optimiser": optimiser.state_dict(), "history": history}
-    with atomic_path(folder / "checkpoint.pt") as partial:
-        torch.save(state, partial)
-    write_text(folder / "train.csv", pd.DataFrame(history).to_csv(index=False))
-
-
-def _read_checkpoint(folder, network):
-    """What the last finished epoch left; empty before the first, and with a warning where the file is damaged or misfits."""
-    path = folder / "checkpoint.pt"
-    try:
-        if not path.exists():
-            return {}
-        with zipfile.ZipFile(path) as archive:  # torch.load reads a flipped bit as it is
-            if damaged := archive.testzip():
-                raise ValueError(f"the checksum of {damaged} is another")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if {k: v.shape for k, v in state["network"].items()} != {k: v.shape for k, v in network.state_dict().items()}:
-            raise ValueError("its network has other weights than this one")
-        return {key: state[key] for key in ("objective", "network", "optimiser", "history")}
-    except Exception as error:  # whatever unpickling a damaged file ends in
-        logging.getLogger(__name__).warning("%s: damaged (%s), so the training begins anew", path, reason(error))
-        return {}

@@ -150,8 +150,7 @@ def load_imagenet(model, weights=None):
     variant, parts, left = model.config["model"], backbones(model), []
     sources = weights if isinstance(weights, dict) and weights.keys() == parts.keys() else dict.fromkeys(parts, weights)
     for part, name in parts.items():
-        hub = _TIMM.get(variant) if variant in _ENCODERS else name
-        state = _ask_hub(name, hub) if sources[part] is None else read_checkpoint(sources[part])
+        state = _ask_hub(name, hub_name(variant, name)) if sources[part] is None else read_checkpoint(sources[part])
         if variant in _ENCODERS:
             left += _load_encoder(model.encoder, variant, state)
         else:
@@ -169,9 +168,18 @@ def _load_encoder(encoder, variant, state):
     return load_strictly(encoder, renamed, f"not ImageNet weights of {variant}'s encoder", optional)
 
 
+def hub_name(variant, name):
+    """What timm calls the ImageNet weights of a network's backbone (a value of `backbones`); OSError where there are none."""
+    hub = _TIMM.get(name) if variant in _ENCODERS else name
+    if hub is None:
+        raise OSError(
+            f"nobody publishes ImageNet weights for {name} on a hub; pass the authors' encoder as `weights`, or as {name}.pth in "
+            "the folder of P3M_IMAGENET"
+        )
+    return hub
+
+
 def _ask_hub(file, name):
-    if name is None:
-        raise OSError(f"nobody publishes ImageNet weights for {file} on a hub; pass the authors' encoder as `weights`")
     try:
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # whatever the hub client raises where there is no network
