@@ -2,12 +2,15 @@
 needs, `fused` modules, the memory format and precision that pay."""
 
 import copy
+import platform
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from skimage.transform import resize as sk_resize
+from timm.layers import BatchNormAct2d
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -18,6 +21,14 @@ from p3mlib.models.p3mnet.fused import make_quick
 from p3mlib.models.p3mnet.integration import DBFI, NoSideHead
 from p3mlib.models.p3mnet.p3mnet import P3MNet
 from p3mlib.models.resnet import ResNet
+from p3mlib.models.trimap_free.modnet import IBNorm, MobileNetV2
+
+# Convolutions and the norms that follow them, of modules that are no Sequential.
+_PAIRS = {
+    MobileNetV2: (("conv_stem", "bn1"), ("conv_head", "bn2")),
+    InvertedResidual: (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
+    DepthwiseSeparableConv: (("conv_dw", "bn1"), ("conv_pw", "bn2")),
+}
 
 
 class Fast(nn.Module):
@@ -58,13 +69,16 @@ def fast(model, dtype=None, compiled=False):
 
     Args:
         model:    on the device where it will run; it is not changed.
-        dtype:    None for full precision, or torch.bfloat16 or torch.float16 for autocast.
+        dtype:    None for full precision, or torch.bfloat16 or torch.float16 for autocast. A processor of x86 that cannot compute
+            in bfloat16 takes full precision for it, which is faster there.
         compiled: torch.compile, on a CPU with frozen weights; each image size is compiled once, which takes minutes and needs a
             C++ compiler.
     Returns:
         Fast. In full precision its outputs equal the model's up to rounding.
     """
     network = copy.deepcopy(unwrapped(model)).eval().requires_grad_(False)
+    if dtype == torch.bfloat16 and next(network.parameters()).device.type == "cpu" and not has_bfloat16():
+        dtype = None
     for module in list(network.modules()):
         if is_parametrized(module, "weight"):
             _settle(module)
@@ -74,11 +88,21 @@ def fast(model, dtype=None, compiled=False):
             _fold(module, zip(list(module._modules)[:-1], list(module._modules)[1:], strict=True))
         if isinstance(module, (BasicBlock, Bottleneck, ResNet)):
             _fold(module, ((f"conv{i}", f"bn{i}") for i in (1, 2, 3) if hasattr(module, f"conv{i}")))
+        for kind, pairs in _PAIRS.items():
+            if isinstance(module, kind):
+                _fold(module, pairs)
     if dtype is not None:
         for module in network.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 module.to(dtype)  # once, instead of in every pass
     return Fast(network.to(memory_format=torch.channels_last), dtype, compiled)
+
+
+def has_bfloat16():
+    """False for a processor of x86 without instructions for bfloat16, where it is emulated."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _settle(module):
@@ -99,9 +123,16 @@ def unwrapped(model):
 def _fold(parent, pairs):
     for first, second in pairs:
         convolution, norm = getattr(parent, first), getattr(parent, second)
-        if type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d:  # not one with an activation in it
-            setattr(parent, first, fuse_conv_bn_eval(convolution, norm))
-            setattr(parent, second, nn.Identity())
+        if type(convolution) is not nn.Conv2d:
+            continue
+        if isinstance(norm, IBNorm):
+            folded = norm.folded(convolution)
+        elif type(norm) in (nn.BatchNorm2d, BatchNormAct2d):
+            folded = fuse_conv_bn_eval(convolution, norm), getattr(norm, "act", nn.Identity())
+        else:
+            continue
+        setattr(parent, first, folded[0])
+        setattr(parent, second, folded[1])
 
 
 LARGEST_SIDE = 1600

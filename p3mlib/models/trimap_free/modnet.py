@@ -1,5 +1,6 @@
 """MODNet (Ke et al., AAAI 2022) as released: semantic, detail and fusion branches on MobileNetV2."""
 
+import copy
 from functools import partial
 from itertools import pairwise
 
@@ -60,6 +61,32 @@ class IBNorm(nn.Module):
     def forward(self, x):
         """(N, C, h, w) -> (N, C, h, w)."""
         return torch.cat([self.batch(x[:, : self.split]), self.instance(x[:, self.split :].contiguous())], dim=1)
+
+    def folded(self, convolution):
+        """(convolution, norm) that give together what `convolution` and this norm do in evaluation, with one pass less."""
+        rest = convolution.out_channels - self.split
+        scale = self.batch.weight / (self.batch.running_var + self.batch.eps).sqrt()
+        scale, shift = torch.cat([scale, scale.new_ones(rest)]), self.batch.bias - self.batch.running_mean * scale
+        folded = copy.deepcopy(convolution)
+        folded.weight.data *= scale[:, None, None, None]
+        folded.bias.data = folded.bias.data * scale + torch.cat([shift, shift.new_zeros(rest)])
+        return folded, InstanceHalf(self.split, self.instance.eps)
+
+
+class InstanceHalf(nn.Module):
+    """Instance norm without weights of the channels from `split` on, in place: what is left of an `IBNorm` that was folded."""
+
+    def __init__(self, split, eps):
+        super().__init__()
+        self.split, self.eps = split, eps
+
+    def forward(self, x):
+        """(N, C, h, w), which is changed."""
+        part = x[:, self.split :]
+        var, mean = torch.var_mean(part, (2, 3), correction=0, keepdim=True)
+        scale = (var + self.eps).rsqrt()
+        torch.addcmul(-mean * scale, part, scale, out=part)
+        return x
 
 
 def _cir(inputs, outputs, kernel, stride=1):
