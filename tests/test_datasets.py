@@ -65,6 +65,18 @@ def celeba(tmp_path):
     return root
 
 
+@pytest.mark.parametrize("domain", ["B", "N"])
+def test_windows_are_crops_of_the_whole(p3m, domain):
+    """In domain N `fg` is made from the image inside the face mask, so it is read whole."""
+    portraits, parts, crop = open_dataset("train", p3m, domain), ("image", "alpha", "fg", "bg"), (slice(5, 30), slice(9, 34))
+    for source in (portraits, datasets.InMemory(portraits)):
+        whole, windows = source[1], source.windows(1, parts)
+        assert windows["name"] == "p_b" and windows.keys() == {"name", *parts}
+        for part in parts:
+            assert windows[part].shape == whole[part].shape and np.array_equal(windows[part][crop], whole[part][crop])
+    assert open_dataset("train", p3m, domain).windows(0, ("image", "alpha", "facemask"))["facemask"].dtype == bool
+
+
 def test_an_item_holds_everything_there_is(p3m):
     train = open_dataset("train", p3m, "B")
     assert train.names == ["p_a", "p_b", "p_c"] and len(train) == 3 and (train.name, train.domain) == ("train", "B")

@@ -213,7 +213,7 @@ def _trained(experiment, progress):
         faces = corpus.open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads), run.timed("training") if first else nullcontext():
             start = bases.load(experiment.start) if experiment.start else start
-            fit(experiment, portraits, run.folder, progress, faces, start, Forecast(progress=progress))
+            fit(experiment, portraits, run.folder, progress, faces, start, Forecast(progress=progress and first))
         record = dict(
             row=experiment.name,
             method=experiment.row.method,
