@@ -111,6 +111,9 @@ def _rows(table, data, results, grid):
     order = [*report.REFERENCES, *(label for label, *_ in report.paper_cells(table.number))]
     shown = list(dict.fromkeys((r.label, "" if table.settings else r.setting[0]) for r in results))
     names = {label: label.removesuffix(report.RELEASED) for label, _ in shown}
+    theirs = any(label != name for label, name in names.items())
+    if theirs and not set(names.values()) <= set(order):
+        order = list(dict.fromkeys(names.values()))
     if set(names.values()) <= set(order):
         shown.sort(key=lambda pair: (order.index(names[pair[0]]), pair[0] != names[pair[0]]))
     options, rows = {grid.rows[name].label: grid.rows[name].options for name in data.rows}, []
@@ -118,8 +121,8 @@ def _rows(table, data, results, grid):
         where = dataset and f"\n{dataset}" + ", un-blurred" * (dataset == "P3M-500-P" and domain == "N")
         for label, trained in shown:
             ticks = ["✓" * bool(options.get(names[label], {}).get(option)) for option in table.switches.values()]
-            theirs = "\nreleased weights" * (label != names[label])
-            cell = names[label] + "†" * (trained == "N") + theirs + where
+            weights = "\nreleased weights" * (label != names[label])
+            cell = names[label] + "†" * (trained == "N") + weights + where
             rows.append(Row((cell, *ticks), label, dataset, trained and f"{trained}:{domain}"))
     return rows
 
