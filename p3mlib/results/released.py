@@ -88,7 +88,8 @@ def sentence():
 
 def parameter_rows(number, table_rows):
     """Tidy rows of the parameter counts of the released networks, see `report.parameter_rows`."""
-    return _marked(report.parameter_rows(number, [row for row in table_rows if is_whole(row) and row.model in files()]))
+    rows = [row for row in table_rows if is_whole(row) and row.model in files()]
+    return _marked(report.parameter_rows(number, rows)) if rows else pd.DataFrame()
 
 
 def timing_rows(number, table_rows, size, rounds, progress=True):
