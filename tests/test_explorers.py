@@ -23,6 +23,7 @@ from p3mlib.results.claims import Numbers, methods
 from p3mlib.results.claims.numbers import EARLIER, VARIANTS
 from p3mlib.synthetic.portrait import render_portrait
 from p3mlib.widgets import features, frame, metrics
+from p3mlib.widgets.brush import Brush, painted
 
 TEST = config.load().profile("smoke").test
 
@@ -61,16 +62,17 @@ def matting_equation():
 
 def metrics_of_a_matte():
     alpha = portrait().alpha
-    explorer = widgets.metrics_explorer(alpha, make_trimap(alpha, 5))
-    explorer.controls["hole"].value = 30  # so that its place can be seen
-    return explorer
+    return widgets.metrics_explorer(alpha, make_trimap(alpha, 5))
 
 
 def trimap():
     made = portrait()
-    explorer = widgets.trimap_explorer(made.image, made.alpha)
-    explorer.controls["patch"].value = 20
-    return explorer
+    return widgets.trimap_explorer(made.image, made.alpha)
+
+
+def dab(x, y, radius, tone):
+    """A stroke of one point, as a click of the brush gives it."""
+    return {"points": [[x, y]], "radius": radius, "tone": tone}
 
 
 def ppt():
@@ -113,6 +115,8 @@ ALL = (matting_equation, metrics_of_a_matte, trimap, ppt, copy_paste, size, who_
 
 def other_values(control):
     """Values of a control that are not the one it has."""
+    if isinstance(control, Brush):
+        return [[dab(0.5, 0.4, 0.1, 0.5)], [dab(0.1, 0.1, 0.1, 1.0)]]
     if hasattr(control, "options"):
         return [option for option in control.options if option != control.value]
     if hasattr(control, "min"):
@@ -234,10 +238,10 @@ def test_only_the_last_of_many_changes_is_drawn():
 @pytest.mark.parametrize(
     "goal, moves",
     [
-        ("SAD falls, Grad rises", {"offset": 0, "hole": 13, "along": 0.4}),
+        ("SAD falls, Grad rises", {"offset": 0, "strokes": [dab(0.5, 0.4, 0.05, 0.0)]}),
         ("MAD falls, MSE rises", {"offset": 0, "right": 3}),
         ("SAD falls, Conn rises", {"offset": 0, "right": 3}),
-        ("no error in -T, some in -FG", {"offset": 0, "hole": 6, "along": 0.9}),
+        ("no error in -T, some in -FG", {"offset": 0, "strokes": [dab(0.5, 0.9, 0.02, 0.0)]}),
     ],
 )
 def test_every_goal_can_be_reached_and_is_not_reached_at_first(goal, moves):
@@ -262,6 +266,13 @@ def test_an_unspoiled_matte_has_no_error_and_a_shift_is_a_shift():
     alpha = portrait().alpha
     assert np.array_equal(metrics.spoiled(alpha), alpha)
     assert np.allclose(metrics.spoiled(alpha, right=3, down=-2)[:-2, 3:], alpha[2:, :-3], atol=1e-6)
+
+
+def test_a_stroke_is_painted_where_the_browser_shows_it_and_nowhere_else():
+    plain = np.zeros((100, 80), np.float32)
+    drawn = painted(plain, [{"points": [[0.25, 0.5], [0.75, 0.5]], "radius": 0.05, "tone": 0.5}, dab(0.5, 0.5, 0.02, 1.0)])
+    assert not plain.any() and drawn[50, 40] == 1 and drawn[50, 22] == 0.5 == drawn[46, 58] and set(np.unique(drawn)) == {0, 0.5, 1}
+    assert not drawn[:43].any() and not drawn[57:].any() and not drawn[:, :13].any() and not drawn[:, 67:].any()
 
 
 def test_switching_off_is_undone_and_equals_the_network_without():

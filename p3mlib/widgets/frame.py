@@ -126,10 +126,15 @@ def _line(text):
 
 def _figure(picture, caption, height):
     text, width = html.escape(caption), max(1, round(height * picture.shape[1] / picture.shape[0]))
-    source, most = base64.b64encode(jpeg(picture, (width, height))).decode("ascii"), max(width + 2, 150)
-    image = f'<img alt="{text}" width="{width}" style="{_PICTURE}" src="data:image/jpeg;base64,{source}">'
+    source, most = data_url(picture, (width, height)), max(width + 2, 150)
+    image = f'<img alt="{text}" width="{width}" style="{_PICTURE}" src="{source}">'
     said = f'<figcaption style="{_CAPTION}">{text}</figcaption>'
     return f'<figure style="margin:0;max-width:{most}px">{image}{said}</figure>'
+
+
+def data_url(picture, size):
+    """A picture as the address of a JPEG that is inside it; arguments as of `jpeg`."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(picture, size)).decode('ascii')}"
 
 
 def jpeg(picture, size):

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from p3mlib.metrics import METRICS, matting_errors
+from p3mlib.widgets.brush import brush, painted
 from p3mlib.widgets.frame import Explorer, Still, choice, heat, pictures, slider, table
 
 GOALS = {
@@ -12,16 +13,16 @@ GOALS = {
     "SAD falls, Conn rises": lambda now, start: now["SAD"] < start["SAD"] and now["Conn"] > start["Conn"],
     "no error in -T, some in -FG": lambda now, start: now["SAD-T"] < 1e-6 < now["SAD-FG"],
 }
+TONES = {"background": 0.0, "person": 1.0, "half transparent": 0.5}
 _START = 0.1  # by which the matte to compare with is too bright
 
 
-def spoiled(alpha, right=0, down=0, blur=0.0, grow=0, offset=0.0, hole=0, across=0.5, along=0.5):
+def spoiled(alpha, right=0, down=0, blur=0.0, grow=0, offset=0.0, strokes=()):
     """A matte with errors made to order.
 
     Args:
         alpha: (H, W) in [0, 1]. right, down: shift in pixels. blur: sigma in pixels. grow: dilation in pixels, erosion below 0.
-        offset: added everywhere, then cut to [0, 1]. hole: side in pixels of a square of 1 - alpha. across, along: where its
-            centre lies, as shares of width and height.
+        offset: added everywhere, then cut to [0, 1]. strokes: of a brush over all of it, see `Brush.value`.
     Returns:
         (H, W) float32 in [0, 1].
     """
@@ -33,16 +34,11 @@ def spoiled(alpha, right=0, down=0, blur=0.0, grow=0, offset=0.0, hole=0, across
         pred = (cv2.dilate if grow > 0 else cv2.erode)(pred, ellipse)
     if blur:
         pred = cv2.GaussianBlur(pred, (0, 0), blur)
-    pred = np.clip(pred + np.float32(offset), 0, 1)
-    if hole:
-        top, left = (max(0, round(share * side - hole / 2)) for share, side in ((along, height), (across, width)))
-        square = slice(top, top + hole), slice(left, left + hole)
-        pred[square] = 1 - pred[square]
-    return pred
+    return painted(np.clip(pred + np.float32(offset), 0, 1), strokes)
 
 
 def metrics_explorer(alpha, trimap):
-    """Shift, grow, blur, brighten a matte or paint a square into it, towards a goal; all ten metrics follow.
+    """Shift, grow, blur, brighten a matte or paint into it, towards a goal; all ten metrics follow.
 
     Args:
         alpha: (H, W) in [0, 1]. trimap: (H, W) in {0, 0.5, 1}.
@@ -59,9 +55,7 @@ def metrics_explorer(alpha, trimap):
         "grow": slider("grow or shrink", 0, -12, 12, unit="px"),
         "blur": slider("blur", 0.0, 0.0, 10.0, 0.5, unit="px"),
         "offset": slider("brighten", _START, -0.5, 0.5, 0.05),
-        "hole": slider("square's side", 0, 0, min(alpha.shape) // 2, unit="px"),
-        "across": slider("square across", 0.5, 0.0, 1.0, 0.02),
-        "along": slider("square down", 0.5, 0.0, 1.0, 0.02),
+        "strokes": brush("paint errors onto the true matte", alpha, TONES),
     }
 
     def draw():
@@ -75,8 +69,8 @@ def metrics_explorer(alpha, trimap):
         return Still(pictures(panels, said).html + table(["", *METRICS], rows).html)
 
     advice = (
-        f"The start is a matte that is {_START} too bright everywhere. Choose a goal and move the sliders until it says "
-        "'reached'. A soft haze, a shift and a small hard square do different things to a sum, a square, a gradient and to "
+        f"The start is a matte that is {_START} too bright everywhere. Choose a goal, move the sliders and paint until it "
+        "says 'reached'. A soft haze, a shift and a small hard blot do different things to a sum, a square, a gradient and to "
         "what hangs together."
     )
     return Explorer("Which error does which metric notice?", advice, {"goal": goal, **errors}, draw)

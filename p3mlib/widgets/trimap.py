@@ -7,11 +7,14 @@ import numpy as np
 from p3mlib.matte import make_trimap, regions
 from p3mlib.metrics import mad
 from p3mlib.traditional import METHODS
+from p3mlib.widgets.brush import brush, painted
 from p3mlib.widgets.frame import Explorer, heat, pictures, slider
+
+TONES = {"unknown": 0.5, "person": 1.0, "background": 0.0}
 
 
 def trimap_explorer(image, alpha):
-    """Choose the width of the unknown band, paint a patch of it by hand, and see closed-form matting and its error.
+    """Choose the width of the unknown band, paint into the trimap by hand, and see closed-form matting and its error.
 
     Args:
         image: (H, W, 3) in [0, 1]. alpha: (H, W) in [0, 1], the truth.
@@ -20,14 +23,10 @@ def trimap_explorer(image, alpha):
     """
     side = min(alpha.shape)
     width = slider("kernel", max(3, side // 10), 1, max(8, side // 2), unit="px")
-    patch = slider("patch's side", 0, 0, side // 2, unit="px")
-    across, along = slider("patch across", 0.5, 0.0, 1.0, 0.05), slider("patch down", 0.4, 0.0, 1.0, 0.05)
+    hand = brush("paint the trimap onto the portrait", image, TONES)
 
     def draw():
-        trimap = make_trimap(alpha, width.value)
-        if patch.value:
-            top, left = (round(s.value * n - patch.value / 2) for s, n in zip((along, across), alpha.shape, strict=True))
-            trimap[max(0, top) : max(0, top + patch.value), max(0, left) : max(0, left + patch.value)] = 0.5
+        trimap = painted(make_trimap(alpha, width.value), hand.value)
         unknown = regions(trimap)["unknown"]
         begin = time.perf_counter()
         pred = METHODS["Closed"](image, trimap)
@@ -36,17 +35,16 @@ def trimap_explorer(image, alpha):
             f", in the unknown area {mad(pred, alpha, unknown):.4f}" if unknown.any() else ""
         )
         panels = [
-            (image, "the portrait"),
-            (trimap, f"its trimap: {unknown.mean():.0%} unknown"),
+            (trimap, f"the trimap: {unknown.mean():.0%} unknown"),
             (pred, f"closed-form matting, {seconds:.1f} s"),
+            (alpha, "the truth"),
             (heat(np.clip(2 * error, -1, 1)), f"error, doubled: red too little, blue too much\n{wrong}"),
         ]
         return pictures(panels)
 
     advice = (
-        "Make the kernel wider: the error grows where the colours of hair and background are alike. Then put a patch onto "
-        "the face: inside the person closed-form matting fills it from its border. The more is unknown, the longer it "
-        "takes, up to seconds."
+        "Make the kernel wider: the error grows where the colours of hair and background are alike. Then paint 'unknown' over "
+        "the face: inside the person closed-form matting fills it from its border. Last, paint 'person' onto a piece of the "
+        "background: it believes you, and spreads your mistake. The more is unknown, the longer it takes."
     )
-    controls = {"kernel": width, "patch": patch, "across": across, "along": along}
-    return Explorer("How much must a trimap tell?", advice, controls, draw)
+    return Explorer("How much must a trimap tell?", advice, {"kernel": width, "brush": hand}, draw)
