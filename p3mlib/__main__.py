@@ -1,7 +1,7 @@
 """The command line: `python -m p3mlib COMMAND`, or `p3mlib COMMAND` where the package is installed.
 
-Commands: list, synth, verify, layers, anonymize, audit, train, predict, evaluate, ship, bench, export, claims,
-stability, slides, report, notebooks. Each tells what it takes with --help; the exit status is 0 if all is well, 1 if something is
+Commands: list, synth, verify, layers, anonymize, audit, train, predict, evaluate, ship, pack, bench, export,
+claims, stability, slides, report, notebooks. Each tells what it takes with --help; the exit status is 0 if all is well, 1 if something is
 wrong with the data, 2 for wrong arguments, 130 when interrupted. P3M_TRACEBACK=1 shows where an error came from.
 """
 
@@ -329,6 +329,14 @@ def ship(
 
 
 @app.command()
+def pack(profile: Profile = "laptop"):
+    """put what notebooks show of finished runs beside the profile's tables, for kernels that have no run cache"""
+    from p3mlib.experiments import shipped
+
+    print(shipped.pack(profile))
+
+
+@app.command()
 def predict(
     inputs: Annotated[list[Path], Argument(metavar="IMAGE_OR_FOLDER")],
     output: Annotated[Path, Option("-o", "--output", help="folder; made when missing")],
@@ -491,21 +499,22 @@ def stability(
 def report(profile: Profile = "laptop"):
     """one page with all tables, figures, claims and executed notebooks of a profile"""
     from p3mlib.results import page
+    from p3mlib.widgets.stills import page_explorers
 
-    print(page.write_page(profile))
+    print(page.write_page(profile, explorers=page_explorers()))
 
 
 @app.command()
 def slides(
     profile: Profile = "laptop",
     reveal: Annotated[
-        str | None, Option(metavar="URL", help="address or folder of reveal.js, for slides without a network")
+        str | None, Option(metavar="URL", help="address or folder of reveal.js, for slides with it")
     ] = None,
 ):
-    """slides of notebooks 00, 01, 06 and 10, from their executed copies; they load reveal.js when they are opened"""
+    """slides of notebooks 00, 01, 06 and 10, from their executed copies; they load nothing from elsewhere"""
     from p3mlib.results import slides
 
-    for path in slides.write_slides(profile, reveal=reveal or slides.REVEAL):
+    for path in slides.write_slides(profile, reveal=reveal):
         print(path)
 
 
@@ -529,7 +538,7 @@ def notebooks(
     failed = notebooks.execute(names, profile)
     for name, reason in failed.items():
         print(f"{name}: {reason}", file=sys.stderr)
-    written = page.write_page(profile, failed, time.monotonic() - begin)
+    written = page.write_page(profile, failed, time.monotonic() - begin, page_explorers())
     print(f"tables in {paths.tables(profile)}\nfigures in {paths.figures(profile)}")
     print(f"executed notebooks in {notebooks.folder(profile)}\neverything on one page: {written}")
     return 1 if failed else 0

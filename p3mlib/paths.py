@@ -100,6 +100,11 @@ def tables(profile):
     return _per_profile("tables", profile)
 
 
+def shipped(profile):
+    """Archive of the runs behind the tables of a profile that come with the project, whether it is there or not."""
+    return _CHECKOUT / "tables" / profile / "runs.tar.xz"
+
+
 def figures(profile):
     """Folder for a profile's figures, named like its tables."""
     return _per_profile("figures", profile)

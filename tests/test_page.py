@@ -12,6 +12,7 @@ from p3mlib.__main__ import main
 from p3mlib.experiments import runs
 from p3mlib.results import page, seen
 from p3mlib.results.printed import markdown_table
+from p3mlib.widgets import stills
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 
@@ -149,3 +150,22 @@ def test_the_command_writes_the_page_of_an_empty_profile(home, capsys):
     assert text.count(": not run") == 11 + 15 + 4 + 2 + len(list(paths.notebooks().glob("[0-9]*.ipynb")))
     assert main(["report", "--profile", "huge"]) != 0
     assert not list(home.rglob("*partial*"))
+
+
+def test_explorers_on_the_page_need_no_script_and_no_kernel(built):
+    text = page.write_page("smoke", explorers=stills.page_explorers()).read_text()
+    read = Reader(text)
+    assert not read.wrong and "script" not in read.tags and all(source.startswith("data:") for source in read.loads)
+    for i, choices in enumerate((stills.EQUATION, stills.ANONYMISED, stills.SPOILED), 1):
+        names = {f"explorer{i}", *(f"explorer{i}_{k}" for k in range(len(choices)))}
+        assert names <= read.ids and len(choices) <= text.count(":checked ~ .state:nth-of-type(")
+        assert all(f">{label}</label>" in text for label in choices)
+    shown = text.split('<div class="state">')[1:]
+    assert len(shown) == sum(map(len, (stills.EQUATION, stills.ANONYMISED, stills.SPOILED))) == len(set(shown))
+    assert len(text) < 3e6
+
+
+def test_every_state_has_a_rule_that_shows_it():
+    style = page.filled("index.html", dict.fromkeys("title first contents facts explorers claims tables figures beyond notebooks".split(), ""))
+    for k in range(1, 1 + max(map(len, (stills.EQUATION, stills.ANONYMISED, stills.SPOILED)))):
+        assert f".states > input:nth-of-type({k}):checked ~ .state:nth-of-type({k})" in style

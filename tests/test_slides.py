@@ -52,3 +52,14 @@ def test_the_command_writes_them_and_names_what_is_not_executed(home, capsys):
     text = (home / "build" / "smoke" / "slides" / "00_start_here.slides.html").read_text()
     assert len(re.findall("<section[^>]*>", text)) == 2 * 3 and "import numpy" not in text and "A sentence." in text
     assert re.search('href="reveal.js/dist/reveal.css"', text) and "unpkg.com/reveal" not in text
+
+
+def test_slides_load_nothing_unless_reveal_is_named(home, capsys):
+    folder = paths.build() / "notebooks" / "smoke"
+    folder.mkdir(parents=True)
+    for name in slides.NOTEBOOKS:
+        nbformat.write(nbformat.v4.new_notebook(cells=cells()), folder / f"{name}.ipynb")
+    assert main(["slides", "--profile", "smoke"]) == 0
+    text = (home / "build" / "smoke" / "slides" / "00_start_here.slides.html").read_text()
+    assert text.count('<section class="slide"') == 3 and "A sentence." in text and "42" in text and "import numpy" not in text
+    assert "<script" not in text and "http" not in re.sub(r'(xmlns|href)="http[^"]*"', "", text) and "<link" not in text

@@ -84,11 +84,15 @@ def _in_memory(name, domain, root, identity):
 
 
 def available(sets, profile):
-    """Which of `sets` can be opened: (list of (set, domain), dict (set, domain) -> reason for the others)."""
+    """Which of `sets` can be opened: (list of (set, domain), dict (set, domain) -> reason for the others).
+
+    P3M-Synth always can, so it is not rendered here.
+    """
     there, reasons = [], {}
     for pair in sets:
         try:
-            open_set(*pair, profile)
+            if real_root(pair[0]) is not None:
+                open_set(*pair, profile)
             there.append(pair)
         except datasets.MissingData as error:
             reasons[pair] = str(error).splitlines()[0]

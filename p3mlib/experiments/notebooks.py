@@ -17,6 +17,7 @@ from tqdm import tqdm
 from p3mlib import paths
 from p3mlib.experiments import config, corpus
 
+EXECUTED = "P3M_EXECUTED"  # in the environment of a kernel that `execute` has started
 SIDE_BY_SIDE = 2  # notebooks; more would only wait for one another, their work is in the cache
 
 
@@ -79,6 +80,23 @@ def trainings(names, profile):
     return possible, sorted({experiment.name for experiment in wanted} - {experiment.name for experiment in possible})
 
 
+def _untrained(names, profile):
+    """Tasks of the traditional methods whose results these notebooks show."""
+    from p3mlib.experiments.tasks import Untrained
+
+    grid, scale, tasks = config.load(), config.load().profile(profile), []
+    for number in dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.tables):
+        methods = [method for method, function in grid.tables[number].methods.items() if function]
+        there, _ = corpus.available(grid.tables[number].sets, scale) if methods else ([], {})
+        tasks += [Untrained(method, tuple(there), scale) for method in methods if there]
+    return tasks
+
+
+def untrained(names, profile):
+    """The runs of the traditional methods whose results these notebooks show, whether they are there or not: list of runs.Run."""
+    return [task.run() for task in _untrained(names, profile)]
+
+
 def prepare(names, profile, jobs=None, progress=True, scheduler=None):
     """Do the long work of notebooks, side by side and with progress bars; they then find it in the cache.
 
@@ -89,17 +107,14 @@ def prepare(names, profile, jobs=None, progress=True, scheduler=None):
     """
     from p3mlib.experiments import runs
     from p3mlib.experiments.parallel import fill
-    from p3mlib.experiments.tasks import Training, Untrained
+    from p3mlib.experiments.tasks import Training
 
     (possible, _), grid, scale = trainings(names, profile), config.load(), config.load().profile(profile)
     runs.check(possible)
     sets = {e.name: grid.scored(e.name, profile) for e in possible}
     there, _ = corpus.available(dict.fromkeys(pair for pairs in sets.values() for pair in pairs), scale)
     tasks = [Training(one, tuple(pair for pair in sets[one.name] if pair in there)) for one in possible]
-    for number in dict.fromkeys(need for name in names for need in grid.notebooks.get(name, ()) if need in grid.tables):
-        methods = [method for method, function in grid.tables[number].methods.items() if function]
-        there, _ = corpus.available(grid.tables[number].sets, scale)
-        tasks += [Untrained(method, tuple(there), scale) for method in methods if there]
+    tasks += _untrained(names, profile)
     fill(tasks, jobs, progress, scheduler)
 
 
@@ -138,6 +153,7 @@ def _execute(source, target, profile):
     global _interrupted
     for name in ("papermill", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what they log is raised as well
+    os.environ[EXECUTED] = "1"  # of this process, which has no other task
     options = {"kernel_name": "python3", "language": "python", "kernel_manager_class": Kernels, "progress_bar": False}
     try:
         if not _interrupted:

@@ -123,6 +123,23 @@ def provenance():
     }
 
 
+_elsewhere = None  # run id -> Run that came from elsewhere, or None
+
+
+def also_in(find):
+    """From now on `get` and `untrained` take a finished run that the cache lacks from `find(run id)` -> Run or None."""
+    global _elsewhere
+    _elsewhere = find
+
+
+def _found(run, tests):
+    """A Run that is finished and scored on all of `tests`, in the cache or elsewhere; None where there is none."""
+    if is_done(run, tests):
+        return run
+    other = _elsewhere(run.id) if _elsewhere and not run.record.get("finished") else None
+    return other if other and is_done(other, tests) else None
+
+
 def check(experiments):
     """Raise what would end one of these trainings later; nothing is trained.
 
@@ -180,9 +197,11 @@ def get(experiment, sets, progress=True):
     Raises:
         datasets.MissingData: images that are needed are not there; the message says how to get them.
     """
-    run, profile, tests = _trained(experiment, progress), experiment.profile, tests_of(sets, experiment.profile)
-    if processes.agreed(is_done(run, tests)):
-        return run
+    profile, tests = experiment.profile, tests_of(sets, experiment.profile)
+    found = _found(Run(needed_folder(experiment)), tests)
+    if processes.agreed(found):
+        return found
+    run = _trained(experiment, progress)
     if not (run.folder / WEIGHTS).exists():
         raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
     run, model = _loaded(experiment, progress)
@@ -290,8 +309,9 @@ def untrained(method, sets, profile, progress=True):
     """
     run, side = Run(untrained_folder(method, sets, profile)), profile.test.traditional_side
     tests = untrained_tests_of(sets, profile)
-    if processes.agreed(is_done(run, tests)):
-        return run
+    found = _found(run, tests)
+    if processes.agreed(found):
+        return found
     with _writing(run):
         if processes.state().is_main_process and not run.record.get("finished"):
             run.update(method=method, finished=_now(), evaluations={}, **provenance())

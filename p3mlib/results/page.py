@@ -47,7 +47,7 @@ class _Tables(mistune.HTMLRenderer):
 _markdown = mistune.create_markdown(renderer=_Tables(escape=True), plugins=["table"])
 
 
-def write_page(profile, failed=(), seconds=None):
+def write_page(profile, failed=(), seconds=None, explorers=""):
     """Write `build/<profile>/index.html` and a page for each executed notebook beside it.
 
     What a profile has not made yet is named as not run. Every page stands alone: pictures are inside it, no script is.
@@ -55,6 +55,7 @@ def write_page(profile, failed=(), seconds=None):
     Args:
         profile: name. failed: dict notebook -> what went wrong in its last execution.
         seconds: that the command took which made what is on the page; None: nothing was made, only the page.
+        explorers: HTML to try, see `widgets.stills`.
     Returns:
         path of index.html.
     Raises:
@@ -66,6 +67,7 @@ def write_page(profile, failed=(), seconds=None):
         "title": f"P3M companion, profile {folder.name}",
         "first": _first(profile, folder.name),
         "facts": _facts(scale, seconds),
+        "explorers": explorers and f'<h2 id="explorers">Try it</h2><p>In a notebook these move freely.</p>{explorers}',
         "tables": _tables(profile),
         "claims": _table_block(profile, "claims", EXTRA["claims"]),
         "beyond": "".join(_table_block(profile, name, EXTRA[name]) for name in ("transfer", "people", "statistics")),
@@ -73,7 +75,7 @@ def write_page(profile, failed=(), seconds=None):
         "notebooks": _notebooks(folder, dict(failed)),
         "contents": _contents(profile),
     }
-    write_text(folder / "index.html", _page("index.html", parts))
+    write_text(folder / "index.html", filled("index.html", parts))
     return folder / "index.html"
 
 
@@ -95,7 +97,8 @@ def _said(path, call):
     return [line.removeprefix("- ") for line in texts[0].splitlines()] if texts else []
 
 
-def _page(name, parts):
+def filled(name, parts):
+    """A file of `pages/` with `parts`, texts by their names there, and the style."""
     files = resources.files("p3mlib.results").joinpath("pages")
     style = files.joinpath("style.css").read_text()
     return Template(files.joinpath(name).read_text()).substitute(parts, style=style)
@@ -199,7 +202,7 @@ def _notebooks(folder, failed):
         body, _ = exporter.from_notebook_node(without_widgets(nbformat.read(path, as_version=4)))
         body = re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="\1.html"', body.replace(_UNNAMED, 'alt="output of this cell"'))
         parts = {"title": html.escape(name), "body": body, "colours": HtmlFormatter(style="default").get_style_defs(".highlight")}
-        write_text(folder / f"{name}.html", _page("notebook.html", parts))
+        write_text(folder / f"{name}.html", filled("notebook.html", parts))
         lines.append(f'<li><a href="{name}.html">{html.escape(name)}</a>{trouble}</li>')
     return f"<ul>{''.join(lines)}</ul>"
 
