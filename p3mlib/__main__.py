@@ -1,8 +1,8 @@
 """The command line: `python -m p3mlib COMMAND`, or `p3mlib COMMAND` where the package is installed.
 
 Commands: list, synth, verify, layers, anonymize, audit, train, predict, evaluate, ship, pack, bench, export,
-claims, stability, slides, report, notebooks. Each tells what it takes with --help; the exit status is 0 if all is well, 1 if something is
-wrong with the data, 2 for wrong arguments, 130 when interrupted. P3M_TRACEBACK=1 shows where an error came from.
+claims, stability, slides, report, notebooks. Each tells what it takes with --help; the exit status is 0 if all is well, 1 if
+something is wrong with the data, 2 for wrong arguments, 130 when interrupted. P3M_TRACEBACK=1 shows where an error came from.
 """
 
 import json
@@ -507,9 +507,7 @@ def report(profile: Profile = "laptop"):
 @app.command()
 def slides(
     profile: Profile = "laptop",
-    reveal: Annotated[
-        str | None, Option(metavar="URL", help="address or folder of reveal.js, for slides with it")
-    ] = None,
+    reveal: Annotated[str | None, Option(metavar="URL", help="address or folder of reveal.js, for slides with it")] = None,
 ):
     """slides of notebooks 00, 01, 06 and 10, from their executed copies; they load nothing from elsewhere"""
     from p3mlib.results import slides
@@ -529,6 +527,7 @@ def notebooks(
     from p3mlib import paths
     from p3mlib.experiments import notebooks
     from p3mlib.results import page
+    from p3mlib.widgets.stills import page_explorers
 
     _one_place(jobs, scheduler)
     begin, names = time.monotonic(), list(notebooks.find(names or ()))

@@ -271,7 +271,9 @@ def test_an_unspoiled_matte_has_no_error_and_a_shift_is_a_shift():
 def test_a_stroke_is_painted_where_the_browser_shows_it_and_nowhere_else():
     plain = np.zeros((100, 80), np.float32)
     drawn = painted(plain, [{"points": [[0.25, 0.5], [0.75, 0.5]], "radius": 0.05, "tone": 0.5}, dab(0.5, 0.5, 0.02, 1.0)])
-    assert not plain.any() and drawn[50, 40] == 1 and drawn[50, 22] == 0.5 == drawn[46, 58] and set(np.unique(drawn)) == {0, 0.5, 1}
+    assert (
+        not plain.any() and drawn[50, 40] == 1 and drawn[50, 22] == 0.5 == drawn[46, 58] and set(np.unique(drawn)) == {0, 0.5, 1}
+    )
     assert not drawn[:43].any() and not drawn[57:].any() and not drawn[:, :13].any() and not drawn[:, 67:].any()
 
 

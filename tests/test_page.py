@@ -166,6 +166,8 @@ def test_explorers_on_the_page_need_no_script_and_no_kernel(built):
 
 
 def test_every_state_has_a_rule_that_shows_it():
-    style = page.filled("index.html", dict.fromkeys("title first contents facts explorers claims tables figures beyond notebooks".split(), ""))
+    style = page.filled(
+        "index.html", dict.fromkeys("title first contents facts explorers claims tables figures beyond notebooks".split(), "")
+    )
     for k in range(1, 1 + max(map(len, (stills.EQUATION, stills.ANONYMISED, stills.SPOILED)))):
         assert f".states > input:nth-of-type({k}):checked ~ .state:nth-of-type({k})" in style

@@ -132,6 +132,13 @@ def also_in(find):
     _elsewhere = find
 
 
+def place(profile, name):
+    """Folder of a run by its id: that of the cache, or where it came from elsewhere (see `also_in`)."""
+    own = paths.runs(profile) / name
+    other = _elsewhere(name) if _elsewhere and name and not own.is_dir() else None
+    return other.folder if other else own
+
+
 def _found(run, tests):
     """A Run that is finished and scored on all of `tests`, in the cache or elsewhere; None where there is none."""
     if is_done(run, tests):

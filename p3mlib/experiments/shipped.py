@@ -1,8 +1,8 @@
 """Results that come with the project: of the runs behind its tables what a notebook shows, so that a class need not train.
 
-`tables/<profile>/runs.tar.xz` holds of every run its record, losses and errors per image, of first seeds the kept predictions, and
-of `WEIGHTED` the weights in half precision. Only a notebook that is opened by hand reads them, where the run cache lacks a run
-(`use`); `make paper` trains and scores, whatever comes with the project.
+`tables/<profile>/runs.tar.xz` holds of every run its record, losses and errors per image, of first seeds the kept predictions,
+and of `WEIGHTED` the weights in half precision. Only a notebook that is opened by hand reads them, where the run cache lacks a
+run (`use`); `make paper` trains and scores, whatever comes with the project.
 """
 
 import hashlib
@@ -33,7 +33,9 @@ class Brought(runs.Run):
         """The trained network in eval mode on the CPU."""
         if (self.folder / WEIGHTS).exists():
             return super().load()
-        log.warning("%s: its weights do not come with the project; shown is the base it began from, %s", self.id, self.record["base"])
+        log.warning(
+            "%s: its weights do not come with the project; shown is the base it began from, %s", self.id, self.record["base"]
+        )
         return bases.load(self.record["base"])
 
 
@@ -124,7 +126,7 @@ def use(notebook, profile):
     wanted = [runs.needed_folder(e) for e in notebooks.trainings(names, profile)[0]]
     wanted += [run.folder for run in notebooks.untrained(names, profile)]
     missing = [path for path in wanted if not runs.Run(path).record.get("finished")]
-    brought = folder(profile) if missing and not os.environ.get(notebooks.EXECUTED) else None
+    brought = None if os.environ.get(notebooks.EXECUTED) else folder(profile)
     runs.also_in(brought and (lambda name: Brought(brought / name) if (brought / name).is_dir() else None))
     there = [Brought(brought / path.name) for path in missing if brought and (brought / path.name).is_dir()]
     return Announcement(_told(len(wanted), len(missing), there, profile))
@@ -139,8 +141,8 @@ def _told(wanted, missing, there, profile):
     if there:
         minutes = sum(sum(run.record.get("seconds", {}).values()) for run in there) / 60
         said.append(
-            f"{len(there)} come with the project and are read: nothing of them is trained. To train them here instead, which took "
-            f"{minutes:.0f} minutes on one core, run `make paper PROFILE={profile}` first."
+            f"{len(there)} come with the project and are read: nothing of them is trained. To train them here instead, which "
+            f"took {minutes:.0f} minutes on one core, run `make paper PROFILE={profile}` first."
         )
     if missing > len(there):
         said.append(f"**{missing - len(there)} are trained here now**, with a bar each: seconds in profile smoke, else minutes.")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from p3mlib import paths
-from p3mlib.experiments import config
+from p3mlib.experiments import config, runs
 from p3mlib.results import report
 
 EARLIER = ("SHM", "LF", "HATT", "MODNet", "GFM")
@@ -136,7 +136,7 @@ def from_tables(profile, released=False):
         for row, factor, setting, cp, run in zip(frame.itertuples(), sizes, *(text[c] for c in text), strict=True):
             dataset = row.dataset if setting else ""  # a count or a time
             key = row.table, config.labelled(row.method.removesuffix(report.RELEASED), cp), setting, dataset, row.metric
-            found.setdefault(key, []).append(factor * _errors(paths.runs(profile) / run, row, setting))
+            found.setdefault(key, []).append(factor * _errors(runs.place(profile, run), row, setting))
     values = {}
     for key, arrays in found.items():
         lengths = {len(array) for array in arrays}
