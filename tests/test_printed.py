@@ -7,7 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from p3mlib.results.printed import Column, Row, cell_text, latex_table, markdown_table, method_lines, number_text, write
+from p3mlib.results.printed import (
+    Column,
+    Row,
+    cell_text,
+    in_the_flow,
+    latex_table,
+    markdown_table,
+    method_lines,
+    number_text,
+    write,
+)
 
 WRITTEN = sorted((Path(__file__).parent.parent / "tables" / "laptop").glob("*.md"))
 NARROW = 18  # characters: an interval of five-figure errors, the longest line that a column of numbers needs
@@ -115,3 +125,15 @@ def test_latex_needs_booktabs_alone(path):
         if line.endswith(r"\\")
     }
     assert len(widths) == 1, "every row has all columns"
+
+
+def test_in_the_flow_a_large_table_shows_15_rows_of_8_columns_and_the_rest_on_demand():
+    lines = [[f"{r}|{c}" for c in range(10)] for r in range(20)]
+    text = f"A caption.\n\n{markdown_table([f'c{c}' for c in range(10)], lines)}"
+    caption, first, summary, full, end = in_the_flow(text).split("\n\n")
+    rows = first.splitlines()
+    assert caption == "A caption." and len(rows) == 15 + 2 and rows[-1].startswith("| 14\\|0 | 14\\|1 |")
+    assert all(len(re.split(r"(?<!\\)\|", row)) == 8 + 2 for row in rows)
+    assert "show all: 20 rows and 10 columns" in summary and f"A caption.\n\n{full}" == text and end == "</details>"
+    small = f"A caption.\n\n{markdown_table(['a'], [['1']])}"
+    assert in_the_flow(small) == small

@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+import numpy as np
+
 from p3mlib import paths
 from p3mlib.data import celeba, datasets, places
 from p3mlib.experiments import needs
@@ -106,6 +108,15 @@ def samples(name, domain, profile, count):
     except datasets.MissingData:
         return []
     return [portraits[i] for i in range(min(count, len(portraits)))]
+
+
+def example(name, domain, profile, among=24):
+    """Of the first `among` samples of a set the one with the largest share of partly transparent pixels: hair, so that mattes
+    differ; None where the data is missing."""
+    soft = [
+        (np.mean((s["alpha"] > 0.05) & (s["alpha"] < 0.95)), -i, s) for i, s in enumerate(samples(name, domain, profile, among))
+    ]
+    return max(soft)[2] if soft else None
 
 
 def identity(name, domain, profile):

@@ -16,6 +16,7 @@ from p3mlib import paths
 from p3mlib.io import write_text
 from p3mlib.results.report import within_noise
 
+COLUMNS, ROWS = 8, 15  # of a table in the flow of a notebook; the rest stands behind "show all"
 DECIMALS = {"SAD": 2, "Grad": 2, "Conn": 2, "Params": 2}
 MARKUP = ("<br>", "<small>", "</small>")  # all that the Markdown of a table has of HTML
 _MATHS = {"×": r"\times", "±": r"\pm", "≈": r"\approx", "†": r"\dagger", "✓": r"\surd", "<": "<", ">": ">", "|": "|"}
@@ -33,7 +34,7 @@ class Printed:
     notes: tuple = ()
 
     def _repr_markdown_(self):
-        return self.markdown
+        return in_the_flow(self.markdown)
 
 
 class Row(NamedTuple):
@@ -109,6 +110,17 @@ def markdown_table(header, lines):
     """Rows of text cells as a Markdown table; of HTML it has `MARKUP` alone, what looks like more in a cell is text."""
     rows = [map(_markdown, header), ["---"] * len(header), *(map(_markdown, line) for line in lines)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def in_the_flow(text):
+    """A caption and a Markdown table as a notebook shows them: the first `ROWS` and `COLUMNS`, and behind "show all" everything."""
+    caption, _, table = text.partition("\n\n")
+    lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines()]
+    if not lines or (len(lines[0]) <= COLUMNS and len(lines) - 2 <= ROWS):
+        return text
+    first = "\n".join(f"|{'|'.join(line[:COLUMNS])}|" for line in lines[: ROWS + 2])
+    size = f"{len(lines) - 2} rows and {len(lines[0])} columns"
+    return f"{caption}\n\n{first}\n\n<details><summary>show all: {size}</summary>\n\n{table}\n\n</details>"
 
 
 def _markdown(cell):

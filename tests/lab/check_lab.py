@@ -18,11 +18,12 @@ from skimage.data import astronaut
 MINUTES = 60_000  # milliseconds
 NOTEBOOKS = ("00_start_here", "01_anonymize", "02_metrics", "10_copy_paste")
 EXPLORERS = {"00_start_here": 1, "01_anonymize": 1, "02_metrics": 1, "10_copy_paste": 2}
+CONTROLS = ".widget-vbox > .widget-inline-hbox:not(.widget-html), .widget-vbox > :has(> canvas)"
 REPEATS = 6  # moves of a slider
 # When a control was last touched, and when the still that follows was there, decoded and painted.
 CLOCK = """area => {
   window.touched = 0; window.painted = 0;
-  for (const kind of ['keydown', 'change']) document.addEventListener(kind, () => { window.touched = performance.now() }, true);
+  for (const kind of ['keydown', 'change', 'pointerup']) document.addEventListener(kind, () => { window.touched = performance.now() }, true);
   new MutationObserver(async () => {
     await Promise.all([...area.querySelectorAll('img')].map(image => image.decode().catch(() => 0)));
     requestAnimationFrame(() => { window.painted = performance.now() });
@@ -66,8 +67,10 @@ def run_all(page, lab, name):
 def move(page, area, control):
     """Move one control by the keyboard, or choose another option; yields the milliseconds of each change whose still came."""
     before = area.evaluate(STILL)
-    handle, options = control.locator(".noUi-handle"), control.locator("select")
-    if handle.count():
+    handle, options, canvas = control.locator(".noUi-handle"), control.locator("select"), control.locator("canvas")
+    if canvas.count():
+        moves = brush_strokes(page, canvas)
+    elif handle.count():
         handle.focus()
         moves = [lambda key=key: page.keyboard.press(key) for key in ["PageUp"] * (REPEATS // 2) + ["ArrowDown"] * (REPEATS // 2)]
     elif options.count():
@@ -75,7 +78,7 @@ def move(page, area, control):
         moves = [lambda i=i: options.select_option(index=i) for i in range(min(count, REPEATS)) if i != current]
     else:
         text = control.locator('input[type="text"]')
-        moves = [lambda: (text.fill("#20c040"), text.press("Enter"))]
+        moves = [lambda: (text.click(), page.keyboard.press("Control+a"), page.keyboard.type("#20c040"), text.press("Tab"))]
     seen = set()
     for step in moves:
         page.evaluate("() => { window.painted = 0 }")
@@ -91,6 +94,25 @@ def move(page, area, control):
     assert seen - {before}, f"{control.inner_text()}: moved, and the picture stayed"
 
 
+def brush_strokes(page, canvas):
+    """What paints on a brush's picture: the mouse, then the keyboard alone."""
+    canvas.scroll_into_view_if_needed()
+
+    def by_mouse():
+        box = canvas.bounding_box()
+        page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.45)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5, steps=4)
+        page.mouse.up()
+
+    def by_keys():
+        canvas.focus()
+        for key in ["ArrowUp"] * 5 + ["ArrowLeft"] * 5 + [" "]:
+            page.keyboard.press(key)
+
+    return [by_mouse, by_keys]
+
+
 def explorers(page):
     return page.locator(".jp-OutputArea:has(.widget-vbox .widget-inline-hbox)")
 
@@ -104,7 +126,7 @@ def test_a_notebook_runs_and_its_explorers_answer(page, lab, name):
         area.scroll_into_view_if_needed()
         area.evaluate(CLOCK)
         question, times = area.locator("strong").first.inner_text(), []
-        controls = area.locator(".widget-vbox > .widget-inline-hbox")
+        controls = area.locator(CONTROLS)
         order = sorted(range(controls.count()), key=lambda k: controls.nth(k).locator("select").count() == 0)
         for k in order:  # lists first: what a slider does may depend on them
             times += list(move(page, area, controls.nth(k)))
