@@ -113,7 +113,7 @@ def markdown_table(header, lines):
 
 
 def in_the_flow(text):
-    """A caption and a Markdown table as a notebook shows them: the first `ROWS` and `COLUMNS`, and behind "show all" everything."""
+    """A caption and a Markdown table as a notebook shows them: first `ROWS` and `COLUMNS`, and behind "show all" everything."""
     caption, _, table = text.partition("\n\n")
     lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines()]
     if not lines or (len(lines[0]) <= COLUMNS and len(lines) - 2 <= ROWS):

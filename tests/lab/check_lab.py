@@ -23,7 +23,8 @@ REPEATS = 6  # moves of a slider
 # When a control was last touched, and when the still that follows was there, decoded and painted.
 CLOCK = """area => {
   window.touched = 0; window.painted = 0;
-  for (const kind of ['keydown', 'change', 'pointerup']) document.addEventListener(kind, () => { window.touched = performance.now() }, true);
+  for (const kind of ['keydown', 'change', 'pointerup'])
+    document.addEventListener(kind, () => { window.touched = performance.now() }, true);
   new MutationObserver(async () => {
     await Promise.all([...area.querySelectorAll('img')].map(image => image.decode().catch(() => 0)));
     requestAnimationFrame(() => { window.painted = performance.now() });
