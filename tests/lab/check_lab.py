@@ -42,7 +42,7 @@ STILL = "area => [...area.querySelectorAll('.jp-OutputArea-output')].slice(-1)[0
 @pytest.fixture
 def page(browser):
     opened = browser.new_page(viewport={"width": 1280, "height": 1000})
-    opened.set_default_timeout(MINUTES)
+    opened.set_default_timeout(2 * MINUTES)
     yield opened
     opened.close()
 
@@ -76,7 +76,8 @@ def move(page, area, control):
         moves = [lambda key=key: page.keyboard.press(key) for key in ["PageUp"] * (REPEATS // 2) + ["ArrowDown"] * (REPEATS // 2)]
     elif options.count():
         current, count = options.evaluate("s => s.selectedIndex"), options.evaluate("s => s.options.length")
-        moves = [lambda i=i: options.select_option(index=i) for i in range(min(count, REPEATS)) if i != current]
+        places = [i for i in range(min(count, REPEATS)) if i != current]  # and back to the second: the last may make others mute
+        moves = [lambda i=i: options.select_option(index=i) for i in dict.fromkeys([*places, 1][::-1])][::-1]
     else:
         text = control.locator('input[type="text"]')
         moves = [lambda: (text.click(), page.keyboard.press("Control+a"), page.keyboard.type("#20c040"), text.press("Tab"))]
