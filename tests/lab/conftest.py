@@ -47,7 +47,8 @@ def lab(browser, tmp_path_factory):
         (folder / "settings" / name).write_text(json.dumps(values))
     home = Path(os.environ.get("P3M_HOME", ROOT / "build" / "lab"))
     home.mkdir(parents=True, exist_ok=True)
-    own = {"P3M_HOME": str(home), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "PYTHONPATH": str(ROOT)}
+    own = {"P3M_HOME": str(home), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--port=18888", "--allow-root"]
     command += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}", "--ServerApp.port_retries=50"]
     log = (folder / "server.log").open("w+")
