@@ -37,7 +37,7 @@ SPOILED = {
 
 def page_explorers():
     """HTML of three explorers, each with the states that a reader can choose from; needs no trained network."""
-    made = render_portrait(15, (256, 205), "P3M")
+    made = render_portrait(2, (256, 205), "P3M")
     alpha = cv2.resize(made.alpha, (103, 128), interpolation=cv2.INTER_AREA)
     photo = (astronaut()[:320, 60:420] / 255).astype(np.float32)
     explorers = (
