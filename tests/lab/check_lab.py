@@ -53,6 +53,9 @@ def run_all(page, lab, name):
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"], .jp-Notebook-ExecutionIndicator[data-status="idle"]')
     for _ in range(30):  # as long as the kernel is not connected the menu does nothing
+        if (dialog := page.locator("dialog.jp-Dialog")).count():
+            print(f"{name}: a dialog was in the way: {dialog.first.inner_text()}")
+            dialog.first.locator(".jp-mod-accept").click()
         page.locator("#jp-MainMenu .lm-MenuBar-item", has_text="Run").click()
         page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
         page.wait_for_timeout(2000)
