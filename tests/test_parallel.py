@@ -14,7 +14,7 @@ import torch
 from test_runs import SETS, experiment
 
 from p3mlib.__main__ import main
-from p3mlib.experiments import config, parallel, runs, workers
+from p3mlib.experiments import cluster, config, runs, workers
 from p3mlib.experiments.parallel import RunsFailed, fill, run_all
 from p3mlib.experiments.tasks import Training, Untrained, with_needs
 from p3mlib.io import DamagedFile
@@ -153,7 +153,7 @@ def test_a_worker_that_is_not_fit_is_told_how_to_start(home, capsys, options, me
 
 
 def test_an_address_where_nobody_is(home, capsys, monkeypatch):
-    monkeypatch.setattr(parallel, "_PATIENCE", 1)
+    monkeypatch.setattr(cluster, "_PATIENCE", 1)
     for address in ("tcp://127.0.0.1:9", "nonsense://x"):
         assert main(["train", "basic", "--profile", "smoke", "--scheduler", address]) == 1
         assert f"p3mlib train: --scheduler {address}: no Dask scheduler answers there" in capsys.readouterr().err
@@ -170,7 +170,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_done(home, jobs):
 
 
 def test_a_chain_and_what_is_cached_need_no_cluster(home, monkeypatch):
-    monkeypatch.setattr(parallel, "_client", None)
+    monkeypatch.setattr(cluster, "client", None)
     chain = [Training(config.load().experiment("p3mnet_r34", "smoke"), tuple(SETS[:1]))]
     assert list(map(str, with_needs(chain).values())) == [
         "p3mnet_resnet34_encoder seed 0", "p3mnet_resnet34_base seed 0", "p3mnet_r34 seed 0"

@@ -4,9 +4,7 @@ Each notebook runs in a process of its own, which imports this module: what impo
 """
 
 import logging
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
 
 import papermill
 from jupyter_client import AsyncKernelManager
@@ -16,8 +14,11 @@ from tqdm import tqdm
 
 from p3mlib import paths
 from p3mlib.experiments import config, corpus
+from p3mlib.experiments.cluster import side_by_side
+from p3mlib.io import sweep
 
 EXECUTED = "P3M_EXECUTED"  # in the environment of a kernel that `execute` has started
+_DEAD = "its kernel died; something killed it, or the memory was not enough"
 SIDE_BY_SIDE = 2  # notebooks; more would only wait for one another, their work is in the cache
 
 
@@ -128,45 +129,35 @@ def execute(names, profile, progress=True):
     """
     tasks = {name: (path, folder(profile) / path.name, profile) for name, path in find(names).items()}
     folder(profile).mkdir(parents=True, exist_ok=True)
+    for place in (paths.tables(profile), paths.figures(profile), paths.build()):
+        sweep(place)
     alone = [name for name in tasks if name in config.load().alone]
     together = [name for name in tasks if name not in alone]
     failures = {}
     with tqdm(total=len(tasks), desc="notebooks", unit="notebook", disable=not progress) as bar:
         for group, jobs in ((together, min(SIDE_BY_SIDE, os.cpu_count() or 1)), (alone, 1)):
-            with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-                futures = {pool.submit(_execute, *tasks[name]): name for name in group}
-                try:
-                    for future in as_completed(futures):
-                        # What an execution raises comes back as its result; an error is the end of the process itself.
-                        failures[futures[future]] = future.result() if not future.exception() else _told(future.exception())
-                        bar.update()
-                finally:
-                    pool.shutdown(cancel_futures=True)
+            for task, why, error in side_by_side(_execute, [tasks[name] for name in group], jobs):
+                failures[task[0].stem] = _told(error) if error else why
+                bar.update()
     return {name: failures[name] for name in tasks if failures[name]}
 
 
-_interrupted = False  # in a process that executes notebooks: it was told to stop, yet the pool has handed it one more
-
-
-def _execute(source, target, profile):
+def _execute(task, _=None):
     """Run one notebook; returns what went wrong in one line, or an empty string."""
-    global _interrupted
+    source, target, profile = task
     for name in ("papermill", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what they log is raised as well
     os.environ[EXECUTED] = "1"  # of this process, which has no other task
     options = {"kernel_name": "python3", "language": "python", "kernel_manager_class": Kernels, "progress_bar": False}
     try:
-        if not _interrupted:
-            papermill.execute_notebook(source, target, {"PROFILE": profile}, cwd=source.parent, **options)
+        papermill.execute_notebook(source, target, {"PROFILE": profile}, cwd=source.parent, **options)
     except papermill.PapermillExecutionError as error:
         return f"cell {error.exec_count} failed: {error.ename}: {' '.join(error.evalue.split())}"
     except DeadKernelError:
-        return "its kernel died; something killed it, or the memory was not enough"
-    except KeyboardInterrupt:
-        _interrupted = True
+        return _DEAD
     except Exception as error:
-        return _told(error)
-    return "interrupted" if _interrupted else ""
+        return _DEAD if "Kernel died" in str(error) else _told(error)  # jupyter_client's RuntimeError while it starts
+    return ""
 
 
 def _told(error):

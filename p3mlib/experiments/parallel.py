@@ -1,22 +1,16 @@
 """Fills the run cache: what can be done side by side are tasks of Dask, on this machine or on a cluster."""
 
-import logging
 import os
-import signal
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from uuid import uuid4
 
 from tqdm.auto import tqdm
 
 from p3mlib import paths
-from p3mlib.experiments import corpus, processes, runs
+from p3mlib.experiments import cluster, corpus, processes, runs
 from p3mlib.experiments.tasks import Training, with_needs
 from p3mlib.io import reason
-
-_PATIENCE = 30  # seconds in which a scheduler answers
-# A worker of this machine has the settings of the command that starts it, and may start processes that load data.
-_LOCAL = {"distributed.worker.daemon": False, "distributed.nanny.pre-spawn-environ": {}}
 
 
 class RunsFailed(ValueError):
@@ -68,7 +62,7 @@ def fill(tasks, jobs=None, progress=True, scheduler=None):
     bar = {"total": len(everything), "initial": len(everything) - len(todo), "desc": "runs", "unit": "run"}
     with tqdm(**bar, disable=not (progress and processes.state().is_main_process)) as bar:
         if (todo and scheduler) or (jobs > 1 and processes.state().num_processes == 1):
-            with _client(scheduler, jobs) as client:
+            with cluster.client(jobs, scheduler) as client:
                 failed = _on_workers(client, todo, scheduler is None, bar)
         else:
             failed = _here(todo, bar, progress)
@@ -107,42 +101,6 @@ def _here(todo, bar, progress):
             failed[name] = error
         bar.update()
     return failed
-
-
-@contextmanager
-def _client(scheduler, jobs):
-    """A Dask client of the scheduler at an address, or of a cluster on this machine for as long as the block lasts."""
-    import dask  # here, because most commands need none of it
-    from distributed import Client, LocalCluster
-
-    if scheduler:
-        try:
-            client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
-        except Exception as error:  # whatever an address can be wrong in
-            why = "start one with `dask scheduler`, and workers as README says"
-            raise ValueError(f"--scheduler {scheduler}: no Dask scheduler answers there ({reason(error)}); {why}") from error
-        with client:
-            yield client
-        return
-    quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": None}  # what fails is told by its run
-    with dask.config.set(_LOCAL), ExitStack() as stack:
-        with _uninterrupted():
-            cluster = stack.enter_context(LocalCluster(jobs, threads_per_worker=1, memory_limit=None, **quiet))
-            client = stack.enter_context(Client(cluster, set_as_default=False))
-        yield client
-
-
-@contextmanager
-def _uninterrupted():
-    """A block in which Ctrl-C waits; processes that are started in it never get it: who starts them ends them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _on_workers(client, todo, local, bar):

@@ -4,9 +4,7 @@ import hashlib
 import json
 import os
 import re
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +15,7 @@ from p3mlib import io
 from p3mlib.data import datasets
 from p3mlib.data.pictures import Pictures, Silhouettes, open_pictures
 from p3mlib.experiments import processes
+from p3mlib.experiments.cluster import side_by_side
 from p3mlib.experiments.evaluate import evaluate, silhouette, trimap_of, whole_image
 from p3mlib.experiments.predict import make_folder, on_device
 from p3mlib.experiments.rows import Rows
@@ -158,10 +157,14 @@ def _fill(table, model, portraits, protocol, weights, jobs, device, title, progr
     todo = [i for i, name in enumerate(names) if table.state(name) != states[i]]
     if not todo:
         return failed
-    results = _side_by_side(jobs, todo, weights, device, portraits, protocol) if min(jobs, len(todo)) > 1 else None
-    results = results or map(_Scorer(model, portraits, protocol), todo)
+    if min(jobs, len(todo)) > 1:
+        given = weights, device, portraits, protocol, max(1, (os.cpu_count() or 1) // jobs)
+        results = ((i, found if error is None else io.reason(error)) for i, found, error in side_by_side(_one, todo, jobs, given))
+    else:
+        score = _Scorer(model, portraits, protocol)
+        results = ((i, score(i)) for i in todo)
     with tqdm(total=len(names), initial=len(names) - len(todo), desc=title, unit="image", disable=not progress) as bar:
-        for i, result in zip(todo, results, strict=True):
+        for i, result in results:
             if isinstance(result, str):
                 failed[portraits.paths(i)["image"]] = result
                 table.rows.pop(names[i], None)
@@ -195,24 +198,12 @@ class _Scorer:
         return predict(self.model, sample["image"], strategy, ratio, how.resizing, how.smallest, trimap=trimap)
 
 
-def _side_by_side(jobs, todo, weights, device, portraits, protocol):
-    """Results in the order of `todo`, of several processes."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    arguments = weights, device, portraits, protocol, threads
-    with ProcessPoolExecutor(min(jobs, len(todo)), get_context("spawn"), _start, arguments) as pool:
-        try:
-            yield from pool.map(_one, todo)
-        finally:
-            pool.shutdown(cancel_futures=True)
+_own = {}  # of a process that scores for one call: its _Scorer
 
 
-_own = {}  # of a process: its _Scorer
-
-
-def _start(weights, device, portraits, protocol, threads):
+def _one(i, given):
+    weights, device, portraits, protocol, threads = given
     torch.set_num_threads(threads)
-    _own["scorer"] = _Scorer(on_device(load(weights), device), portraits, protocol)
-
-
-def _one(i):
+    if "scorer" not in _own:
+        _own["scorer"] = _Scorer(on_device(load(weights), device), portraits, protocol)
     return _own["scorer"](i)

@@ -14,6 +14,7 @@ from p3mlib.io.files import (
     forbid,
     printable,
     reason,
+    sweep,
     to_uint8,
     write_image,
     write_text,
@@ -34,6 +35,6 @@ from p3mlib.io.pictures import (
 __all__ = [
     "IMAGE_SUFFIXES", "RESULTS", "DamagedFile", "PrivateFile", "TooLarge", "WrongCoding", "atomic_path", "check_memory",
     "decode_photograph", "forbid", "frames", "image_size", "is_result", "list_photographs", "open_picture", "orientation",
-    "printable", "read_image", "read_mask", "read_matte", "read_photograph", "read_trimap", "reason", "to_uint8",
+    "printable", "read_image", "read_mask", "read_matte", "read_photograph", "read_trimap", "reason", "sweep", "to_uint8",
     "write_image", "write_text",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -69,6 +70,14 @@ def atomic_path(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sweep(folder):
+    """Delete what processes of this machine that no longer run, as after kill -9, left half written below a folder."""
+    for path in Path(folder).rglob(".*.*.partial*"):
+        writer = path.name.split(".")[2]
+        if writer.isdecimal() and not psutil.pid_exists(int(writer)):
+            path.unlink(missing_ok=True)
 
 
 def to_uint8(array):
