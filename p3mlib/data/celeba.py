@@ -33,6 +33,12 @@ def open_faces(root, limit=None):
     return Faces(root, {name: images[name] for name in sorted((n for n in images if n.isdigit()), key=int)[:limit]})
 
 
+def state(root):
+    """As `datasets.state`, of CelebAMask-HQ."""
+    folders = [Path(root) / FACE_IMAGES, *sorted(path for path in (Path(root) / FACE_PARTS).glob("*") if path.is_dir())]
+    return tuple((folder.name, folder.stat().st_mtime_ns) for folder in folders if folder.is_dir())
+
+
 class Faces(Sequence):
     """CelebAMask-HQ; made by `open_faces`.
 

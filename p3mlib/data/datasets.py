@@ -3,6 +3,7 @@
 Real and synthetic data are both just such folders and go through the same readers. Files belong together by their stem.
 """
 
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
@@ -56,9 +57,21 @@ def stems(folder):
     if not folder.is_dir():
         return {}
     with os.scandir(folder) as entries:
-        files = [folder / entry.name for entry in entries if entry.name[0] != "." and entry.is_file()]
-    files = [path for path in files if path.suffix.lower() in io.IMAGE_SUFFIXES]
-    return dict(sorted((path.stem, path) for path in sorted(files, reverse=True)))  # of two suffixes the first counts
+        names = [entry.name for entry in entries if entry.name[0] != "." and entry.is_file()]
+    parts = sorted(os.path.splitext(name) for name in names)  # as text, which is six times as fast as paths
+    return {stem: folder / f"{stem}{suffix}" for stem, suffix in parts if suffix.lower() in io.IMAGE_SUFFIXES}
+
+
+def state(name, root):
+    """When the folders of a set last changed, in ns: others once a file is added, removed or renamed there, for a few
+    calls of the system however many files there are. A file that is overwritten in its place is not seen."""
+    layout = _layout(name)
+    folders = [*layout.images.values(), *layout.parts.values()]
+    return tuple(_changed(Path(root) / layout.folder / folder) for folder in folders)
+
+
+def _changed(folder):
+    return os.stat(folder).st_mtime_ns if os.path.isdir(folder) else None
 
 
 def missing(root, dataset, needed, note=""):
@@ -97,7 +110,8 @@ def is_synthetic(root):
 
 def fingerprint(root, files):
     """Short hex over the relative paths and the sizes in bytes, whatever the order."""
-    lines = sorted(f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in files)
+    start, files = os.path.join(root, ""), map(os.fspath, files)
+    lines = sorted(f"{path.removeprefix(start).replace(os.sep, '/')} {os.stat(path).st_size}" for path in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
@@ -177,7 +191,11 @@ class Portraits(Sequence):
 
     def has(self, part):
         """True when every portrait has a file for `part` (image, alpha, trimap, facemask, fg, bg)."""
-        return all(part in files for files in self._files.values())
+        return part in self._everywhere
+
+    @functools.cached_property
+    def _everywhere(self):
+        return set.intersection(*map(set, self._files.values())) if self._files else set()
 
     def subset(self, count):
         """The first `count` portraits."""

@@ -67,7 +67,18 @@ def open_set(name, domain, profile, progress=True):
 
 
 def _open(name, root, domain):
+    """A set, listed once a process until one of its folders changes: every run asks for it, several times."""
+    return _listed(name, root, domain, celeba.state(root) if name == "CelebA" else datasets.state(name, root))
+
+
+@lru_cache(maxsize=16)
+def _listed(name, root, domain, state):
     return celeba.open_faces(root) if name == "CelebA" else datasets.open_dataset(name, root, domain)
+
+
+@lru_cache(maxsize=16)
+def _fingerprint(portraits):
+    return portraits.fingerprint()
 
 
 def kept(name, domain, profile, progress):
@@ -124,7 +135,7 @@ def identity(name, domain, profile):
     effect = f"-{domain}" if domain in datasets.OBFUSCATED else ""
     real = real_root(name)
     if real is not None:
-        return f"real-{_open(name, real, domain).fingerprint()}{effect}"
+        return f"real-{_fingerprint(_open(name, real, domain))}{effect}"
     spec = profile.data
     height, width = spec.size
     return f"synth{synthetic.SYNTH_VERSION}-{height}x{width}-n{spec.counts[name]}-s{spec.seed}{effect}"
@@ -142,7 +153,7 @@ def training_identity(experiment):
     """Identity of all images that a training reads. Raises datasets.MissingData where real ones lack something that it needs."""
     row, profile = experiment.row, experiment.profile
     if (real := paths.real_root("P3M-10k")) is not None:
-        needs.check(experiment, datasets.open_dataset("train", real, row.domain))
+        needs.check(experiment, _open("train", real, row.domain))
     faces = [identity("CelebA", "N", profile)] if row.copy_paste != "none" else []
     behind = [places.identity(paths.places())] if experiment.train.ingredients else []
     return "+".join([identity("train", row.domain, profile), *faces, *behind])
