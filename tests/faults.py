@@ -25,6 +25,7 @@ import psutil
 from fault_kinds import KINDS, Call
 
 AGAIN = 3  # calls after a fault in which all must be well
+GRACE = 20  # seconds in which what a killed command had started ends by itself
 KEPT = {"train.csv", "model.safetensors", "config.json"}
 TIMED = {"table_11.csv", "table_11.md", "table_11.tex"}  # of each run its own
 ROUND = [name for name in KINDS if name != "paper killed"]
@@ -94,9 +95,9 @@ class Try(fault_kinds.Try):
         half = [path.name for path in self.home.rglob("*") if "partial" in path.name or path.name == "checkpoint.pt"]
         self.expect(not half, f"half files: {half}")
 
-    def left(self, seconds=20):
+    def left(self):
         """Processes that still run on this folder after some time, each killed then."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + GRACE
         while (found := _processes_of(self.home)) and time.monotonic() < deadline:
             time.sleep(0.2)
         for one in found:

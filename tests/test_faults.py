@@ -3,10 +3,12 @@
 import json
 import logging
 import shutil
+import subprocess
 
 import faults
 import pytest
 import torch
+from fault_kinds import KINDS, TRAIN
 from safetensors.torch import load_file
 from test_runs import SETS, experiment
 
@@ -16,35 +18,37 @@ from p3mlib.experiments.train import build
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory, smoke_home):
-    """Folder of a campaign with rendered images, the results without a fault, and seconds of the command."""
+    """Folder of a campaign with rendered images, and a function command -> what it leaves without a fault."""
     folder = tmp_path_factory.mktemp("faults")
     shutil.copytree(smoke_home / "data", folder / "data")
-    return (folder, *faults.prepare(folder))
+    return folder, faults.prepare(folder)
 
 
 @pytest.mark.parametrize("name", ["killed", "checkpoint flipped", "full disk", "weights flipped"])
 def test_after_a_fault_the_same_command_gives_the_same(name, work):
-    folder, expected, length = work
-    assert len(expected) > 10
-    result = faults.attempt(folder, name, 1, 0, expected, length)
-    assert result is None or result[1] == ""
+    folder, references = work
+    result = faults.attempt(folder, name, 1, 0, references)
+    assert len(references(KINDS[name][1]).results) > 10
+    assert result is None or (result.lost == "" and result.faults > 0)
 
 
 @pytest.mark.parametrize(
     ("why", "damage"),
     [("other results", lambda one: one.files("*/train.csv")[0].write_text("epoch\n")),
-     ("half files", lambda one: (one.files("basic-*")[0] / ".0.1.partial").touch())],
+     ("half files", lambda one: (one.files("basic-*")[0] / ".0.1.partial").touch()),
+     ("processes are left", lambda one: subprocess.Popen(["sleep", "99"], env={"P3M_HOME": str(one.home)}))],
 )  # fmt: skip
 def test_the_judge_sees_what_is_lost(work, monkeypatch, why, damage):
-    folder, expected, length = work
-    monkeypatch.setitem(faults.KINDS, "damage", lambda one: one.expect(one.call().end() == 0, "the first call") or damage(one))
-    seconds, found = faults.attempt(folder, "damage", 2, 0, expected, length)
-    assert why in found and seconds > 0
+    folder, references = work
+    monkeypatch.setitem(KINDS, "damage", (lambda one: one.finish() or damage(one) and None, TRAIN))
+    monkeypatch.setattr(faults, "GRACE", 0)
+    assert why in faults.attempt(folder, "damage", 2, 0, references).lost
 
 
 def test_the_table_counts_what_was_lost():
-    text = faults.table({"killed": [(2.0, ""), (4.0, "other results")], "older cache": []})
-    assert "| kill -9 of the command | 2 | 1 | 3 | 4 |" in text and "| all | 2 | 1 | | |" in text
+    tries = [faults.Tried(2.0, 3, ""), faults.Tried(4.0, 1, "other results")]
+    text = faults.table({"killed": tries, "older cache": []})
+    assert "| kill -9 of `train` in one process | 2 | 4 | 1 | 3 | 4 |" in text and "| all | 2 | 4 | 1 | | |" in text
 
 
 def flip(path, at):
