@@ -40,7 +40,7 @@ def test_after_a_fault_the_same_command_gives_the_same(name, work):
 )  # fmt: skip
 def test_the_judge_sees_what_is_lost(work, monkeypatch, why, damage):
     folder, references = work
-    monkeypatch.setitem(KINDS, "damage", (lambda one: one.finish() or damage(one) and None, TRAIN))
+    monkeypatch.setitem(KINDS, "damage", (lambda one: one.finish() or (damage(one) and None), TRAIN))
     monkeypatch.setattr(faults, "GRACE", 0)
     assert why in faults.attempt(folder, "damage", 2, 0, references).lost
 
