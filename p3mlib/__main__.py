@@ -62,6 +62,15 @@ def _side(value: int):
     return value
 
 
+def _shard(text: str | None):
+    if text is None:
+        return None
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise typer.BadParameter(f"'{text}' is no part of a set; the second of eight is 2/8")
+    return text
+
+
 def _profiles():
     from p3mlib.experiments import config
 
@@ -372,6 +381,9 @@ def evaluate(
     ] = None,
     eight_bit: Annotated[bool, Option("--eight-bit", help="truncate predictions to 8 bits, as the official release")] = False,
     limit: Annotated[int | None, Option(min=1, help="only the first so many images")] = None,
+    shard: Annotated[
+        str | None, Option(metavar="I/N", callback=_shard, help="every N-th image from the I-th; a call without it gathers all")
+    ] = None,
     jobs: Annotated[int, Option(min=1, help="processes, each with a copy of the network")] = 1,
     device: Device = None,
     as_json: Json = False,
@@ -383,9 +395,10 @@ def evaluate(
 
     root = root or (corpus.real_root(name) if name else None)
     _one_source(name, root, domain, images, mattes, binary)
-    portraits = open_images(name, domain, root, images, mattes, binary, limit)
+    portraits = open_images(name, domain, root, images, mattes, binary, limit, shard)
     scored = [
-        score_weights(w, portraits, output, strategy, ratio, resizing, eight_bit, jobs, device) for w in dict.fromkeys(weights)
+        score_weights(w, portraits, output, strategy, ratio, resizing, eight_bit, jobs, device, shard)
+        for w in dict.fromkeys(weights)
     ]
     if as_json:
         print(json.dumps(scores_record(scored), indent=1))

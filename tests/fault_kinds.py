@@ -23,7 +23,7 @@ PATIENCE = 900  # seconds of one call
 TRAIN = ("train", "basic", "modnet", "--profile", "smoke", "--jobs", "1")  # two chains: encoder, base and row; base and row
 DASK = (*TRAIN[:-1], "2")
 NOTEBOOK = ("notebooks", "02_metrics", "--profile", "smoke")
-TABLES = ("notebooks", "00_start_here", "03_trimap_traditional", "--profile", "smoke")  # a base and a row, eight methods
+TABLES = ("notebooks", "00_start_here", "--profile", "smoke")  # a base, a row, Table 1
 PAPER = ("notebooks", "--profile", "smoke")  # what `make paper PROFILE=smoke` runs
 
 
@@ -166,7 +166,7 @@ def kernel_killed(one):
 
 
 def parts_killed(one):
-    """kill -9 of `notebooks` (two), its group, a worker or a kernel"""
+    """kill -9 of `notebooks`, its group, a worker or a kernel"""
     _kill_parts(one, one.rng.randint(1, 4))
 
 

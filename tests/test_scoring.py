@@ -175,6 +175,18 @@ def test_several_processes_write_the_same_table(weights, root, tmp_path):
     assert np.allclose(first[list(METRICS)], second[list(METRICS)], rtol=1e-3, atol=1e-5)
 
 
+def test_shards_are_gathered_without_scoring_again(weights, root, tmp_path, scored, capsys):
+    command = ["evaluate", str(weights[0]), "--set", "P3M-500-P", "--root", str(root), "-o", str(tmp_path / "out")]
+    assert main([*command, "--shard", "2/3"]) == 0 and scored == [0]
+    assert "\n  " in capsys.readouterr().out and [path.name[-9:] for path in (tmp_path / "out").glob("*.csv")] == [".2of3.csv"]
+    assert main([*command, "--shard", "1/3"]) == 0 and len(scored) == 3
+    assert main(command) == 0 and len(scored) == 4
+    score(weights[0], root, tmp_path / "whole")
+    (gathered,) = (path for path in (tmp_path / "out").glob("*.csv") if "of3" not in path.name)
+    assert gathered.read_bytes() == table(tmp_path / "whole")
+    assert main([*command, "--shard", "4/3"]) == 2 and "'4/3' is no part of a set" in capsys.readouterr().err
+
+
 def test_two_sets_of_weights_are_compared_image_by_image(weights, root, tmp_path, capsys):
     command = ["evaluate", *map(str, weights), "--set", "P3M-500-P", "--root", str(root), "-o", str(tmp_path / "out")]
     assert main([*command, "--eight-bit", "--strategy", "hybrid", "--ratio", "0.5"]) == 0

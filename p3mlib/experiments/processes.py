@@ -70,7 +70,8 @@ class _SharedBatchNormAct(BatchNormAct2d):
 
 
 def _normalised(norm, image):
-    number, channels = state().num_processes, (1, -1, 1, 1)
+    number, channels, coded = state().num_processes, (1, -1, 1, 1), image.dtype
+    image = image.float()  # as PyTorch's own does in mixed precision
     mean = shared.all_reduce(image.mean((0, 2, 3))) / number
     apart = image - mean.view(channels)
     variance = shared.all_reduce(apart.square().mean((0, 2, 3))) / number
@@ -79,4 +80,5 @@ def _normalised(norm, image):
         norm.num_batches_tracked += 1
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * count / (count - 1), norm.momentum)
-    return apart * (norm.weight * (variance + norm.eps).rsqrt()).view(channels) + norm.bias.view(channels)
+    whole = apart * (norm.weight * (variance + norm.eps).rsqrt()).view(channels) + norm.bias.view(channels)
+    return whole.to(coded)

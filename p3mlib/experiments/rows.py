@@ -63,6 +63,12 @@ class Rows:
             file.flush()
             os.fsync(file.fileno())
 
+    def adopt(self, other):
+        """Take the rows of another table of the same key that are missing here."""
+        if new := {name: fields for name, fields in other.rows.items() if name not in self.rows}:
+            self.rows |= new
+            self.sort()
+
     def sort(self):
         """Rows by name, whatever the order in which they were made, and each once."""
         self.rows = dict(sorted(self.rows.items()))

@@ -1,5 +1,6 @@
 """Weights on a set of images, under one protocol: a table for each that grows image by image."""
 
+import glob
 import hashlib
 import json
 import os
@@ -79,21 +80,35 @@ class Scored:
     failed: dict
 
 
-def open_images(name=None, domain=None, root=None, images=None, mattes=None, binary=False, limit=None):
+def open_images(name=None, domain=None, root=None, images=None, mattes=None, binary=False, limit=None, shard=None):
     """The images to score: a set in a real layout, or two folders.
 
     Args:
         name, root: see `datasets.open_dataset`. domain: None is B where the set has blurred images, else N.
         images, mattes, binary: see `pictures.open_pictures`, where `name` is None. limit: only the first so many.
+        shard: "2/8" is every eighth of these from the second on; None all.
     """
     if name is None:
-        return open_pictures(images, mattes, binary, limit)
-    layout = datasets.LAYOUTS.get(name)
-    return datasets.open_dataset(name, root, domain or ("B" if layout and "B" in layout.images else "N"), limit)
+        portraits = open_pictures(images, mattes, binary, limit)
+    else:
+        layout = datasets.LAYOUTS.get(name)
+        portraits = datasets.open_dataset(name, root, domain or ("B" if layout and "B" in layout.images else "N"), limit)
+    number, count = map(int, (shard or "1/1").split("/"))
+    return portraits[number - 1 :: count]
 
 
 def score_weights(
-    weights, portraits, folder, strategy=None, ratio=None, resizing=None, eight_bit=False, jobs=1, device=None, progress=True
+    weights,
+    portraits,
+    folder,
+    strategy=None,
+    ratio=None,
+    resizing=None,
+    eight_bit=False,
+    jobs=1,
+    device=None,
+    shard=None,
+    progress=True,
 ):
     """Score one set of weights on every image, or on those that `folder` has no row of yet.
 
@@ -105,6 +120,8 @@ def score_weights(
         strategy, ratio: see `weights.strategy_and_ratio`. resizing: see `inference.resize`; None: the network's own, else
             "legacy". eight_bit: see `evaluate.truncated`.
         jobs: processes that predict and score side by side, each with a copy of the network. device: see `predict.on_device`.
+        shard: that of `portraits`, which gets a table of its own, so that machines can share a set. None takes over what shards
+            have scored, once none of them is at work, and scores the rest.
     Returns:
         Scored. Its table is, image by image, what an uninterrupted call writes.
     Raises:
@@ -116,11 +133,15 @@ def score_weights(
     protocol = _protocol(model, portraits, strategy, ratio, resizing, eight_bit)
     key = hashlib.sha256(repr((fingerprint(model), asdict(protocol))).encode()).hexdigest()[:12]
     label = label_of(weights)
-    path = Path(folder) / f"{label}.{_plain(protocol.images)}.{key}.csv"
+    stem = f"{label}.{_plain(protocol.images)}.{key}"
+    path = Path(folder) / (f"{stem}.{shard.replace('/', 'of')}.csv" if shard else f"{stem}.csv")
     about = {"weights": os.fspath(weights), "fingerprint": fingerprint(model), **asdict(protocol)}
     io.write_text(path.with_suffix(".json"), json.dumps(about, indent=1))
     with processes.locked(path.with_suffix(".lock")):
         table = Rows(path, _METRICS[protocol.score], key)
+        for other in () if shard else sorted(Path(folder).glob(f"{glob.escape(stem)}.*of*.csv")):
+            with processes.locked(other.with_suffix(".lock")):
+                table.adopt(Rows(other, _METRICS[protocol.score], key))
         failed = _fill(table, model, portraits, protocol, weights, jobs, device, f"score {label}", progress)
     names = [io.printable(name) for name in portraits.names]
     return Scored(label, protocol, path, table.frame([name for name in names if name in table.rows]), failed)
