@@ -121,7 +121,7 @@ class Try:
 
 def killed(one):
     """kill -9 of `train` in one process"""
-    for _ in range(one.rng.randint(1, 8)):
+    for _ in range(one.rng.randint(1, 16)):
         call = one.call()
         one.wait(call, 0.8)
         one.faults += call.kill()
@@ -198,7 +198,7 @@ def _kill_parts(one, times):
 def full_disk(one):
     """disk full"""
     with tmpfs(one, "100k") as mounted:
-        for _ in range(one.rng.randint(1, 4)):
+        for _ in range(one.rng.randint(1, 8)):
             if mounted:
                 _remount(one, f"size={one.rng.randint(200, 3000)}k")
             limit = one.rng.randint(1, 200) * 1024
@@ -230,7 +230,7 @@ def read_only(one):
     with tmpfs(one, "100m") as mounted:
         if not mounted:
             return False
-        for _ in range(one.rng.randint(1, 4)):
+        for _ in range(one.rng.randint(1, 8)):
             call = one.call()
             one.wait(call, 0.8)
             while not _remount(one, "ro"):
@@ -255,23 +255,24 @@ def tmpfs(one, size):
 
 def two_commands(one):
     """two commands on one folder, and kill -9 of one of them"""
-    calls = [one.call()]
-    one.wait(calls[0], 0.5)
-    calls.append(one.call())
-    one.faults += calls[0].alive()
-    if one.rng.random() < 0.5:
-        one.wait(calls[1])
-        one.faults += calls[one.rng.randrange(2)].kill()
-    else:
-        one.expect([call.end() for call in calls] == [0, 0], "one failed: " + "".join(call.told()[-400:] for call in calls))
-    for call in calls:
-        call.end()
+    for _ in range(one.rng.randint(1, 4)):
+        calls = [one.call()]
+        one.wait(calls[0], 0.5)
+        calls.append(one.call())
+        one.faults += calls[0].alive()
+        if one.rng.random() < 0.5:
+            one.wait(calls[1])
+            one.faults += calls[one.rng.randrange(2)].kill()
+        else:
+            one.expect([call.end() for call in calls] == [0, 0], "one failed: " + "".join(c.told()[-400:] for c in calls))
+        for call in calls:
+            call.kill()
 
 
 def clock_jumps(one):
     """kill -9, and the clock and all dates jump by years"""
     real = time.time
-    for _ in range(one.rng.randint(1, 3)):
+    for _ in range(one.rng.randint(1, 6)):
         call = one.call()
         one.wait(call, 0.8)
         shift, now = one.rng.choice((-1, 1)) * one.rng.uniform(1e3, 3e8), time.time()
@@ -291,7 +292,7 @@ def _flip(one, path):
 
 def checkpoint_flipped(one):
     """flipped bit in a checkpoint"""
-    for _ in range(one.rng.randint(1, 4)):
+    for _ in range(one.rng.randint(1, 8)):
         call = one.call()
         deadline = time.monotonic() + PATIENCE
         while not (found := one.files("*/checkpoint.pt")) and call.alive() and time.monotonic() < deadline:

@@ -107,7 +107,13 @@ def test_the_run_id_changes_with_what_changes_training_and_with_nothing_else():
     base = grid.experiment("basic", "smoke")
     assert base.run_id("data") == grid.experiment("basic", "smoke").run_id("data")
     assert base.run_id("data").startswith("basic-s0-")
-    same = [changed(base, train={"workers": 3}), changed(base, train={"in_memory": False}), changed(base, test={"ratio": 0.25})]
+    less = base.model_copy(update={"profile": base.profile.model_copy(update={"memory": 99.0})})
+    same = [
+        less,
+        changed(base, train={"workers": 3}),
+        changed(base, train={"in_memory": False}),
+        changed(base, test={"ratio": 0.25}),
+    ]
     assert {e.run_id("data") for e in same} == {base.run_id("data")}
     others = [changed(base, train={"epochs": 3}), changed(base, train={"base_epochs": 3}), base.model_copy(update={"seed": 1})]
     others += [grid.experiment("tfi", "smoke"), grid.experiment("basic", "laptop")]

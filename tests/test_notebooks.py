@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
 import pandas as pd
+import psutil
 import pytest
 import reference
 from PIL import Image
@@ -88,6 +92,20 @@ def test_a_killed_kernel_stops_no_other_notebook_and_only_results_are_printed(ho
     assert printed(home, "01_fine") == "here\n"
     assert "its kernel died" in (home / "build" / "smoke" / "index.html").read_text()
     assert len(output.splitlines()) == 4 and output.splitlines()[-1].endswith("index.html")
+
+
+def test_ctrl_c_ends_the_command_and_its_kernel(home):
+    command = [sys.executable, "-m", "p3mlib", "notebooks", "02_metrics", "--profile", "smoke"]
+    call = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    kernels = []
+    while call.poll() is None and not kernels:
+        children = psutil.Process(call.pid).children(recursive=True)
+        kernels = [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+        time.sleep(0.1)
+    os.killpg(call.pid, signal.SIGINT)
+    _, errors = call.communicate(timeout=120)
+    assert call.returncode == 130 and "interrupted; the same command goes on from here" in errors and "Traceback" not in errors
+    assert not psutil.wait_procs(kernels, timeout=60)[1]
 
 
 def test_the_kernel_is_this_python_whatever_is_installed(home, own, tmp_path, monkeypatch):
