@@ -27,6 +27,16 @@ TABLES = ("notebooks", "00_start_here", "--profile", "smoke")  # a base, a row, 
 PAPER = ("notebooks", "--profile", "smoke")  # what `make paper PROFILE=smoke` runs
 
 
+def started(pid, words):
+    """Processes that a process started, at any depth, whose command line holds these words."""
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for one in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # it ends just now
+                found += [one] if words in " ".join(one.cmdline()) else []
+    return found
+
+
 class Call:
     """One call of p3mlib in a process group of its own, forked from this process, so that PyTorch is imported once.
 
@@ -59,13 +69,6 @@ class Call:
     def alive(self):
         """True until it has ended."""
         return self.process.exitcode is None
-
-    def children(self, words):
-        """Processes that it started, at any depth, whose command line holds these words."""
-        with contextlib.suppress(psutil.Error):
-            found = psutil.Process(self.process.pid).children(recursive=True)
-            return [one for one in found if words in " ".join(one.cmdline())]
-        return []
 
     def kill(self):
         """kill -9 for the whole group; True unless it had ended before."""
@@ -140,7 +143,7 @@ def worker_killed(one):
     call = one.call()
     for _ in range(one.rng.randint(1, 3)):  # after a fourth death in one run it is given up, as README says
         one.wait(call, 0.6)
-        one.faults += _kill(one, call.children("spawn_main"))
+        one.faults += _kill(one, started(call.process.pid, "spawn_main"))
     one.expect(call.end() == 0, f"the command did not outlive its worker: {call.told()[-800:]}")
 
 
@@ -156,7 +159,7 @@ def kernel_killed(one):
     """kill -9 of a notebook's kernel"""
     call = one.call()
     deadline = time.monotonic() + PATIENCE
-    while call.alive() and not (kernels := call.children("ipykernel_launcher")) and time.monotonic() < deadline:
+    while call.alive() and not (kernels := started(call.process.pid, "ipykernel_launcher")) and time.monotonic() < deadline:
         call.process.join(0.2)
     call.process.join(one.rng.uniform(0, 8))
     hit = _kill(one, kernels)
@@ -187,7 +190,7 @@ def _kill_parts(one, times):
         if part == "command":
             os.kill(call.process.pid, signal.SIGKILL)  # and the next call meets what it had started
             one.faults += 1
-        elif part in others and _kill(one, call.children(others[part])):
+        elif part in others and _kill(one, started(call.process.pid, others[part])):
             one.faults += 1
             call.process.join(one.rng.uniform(0, 10))
             one.faults += call.kill()

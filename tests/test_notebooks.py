@@ -15,6 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 import reference
+from fault_kinds import started
 from PIL import Image
 
 from p3mlib.__main__ import main
@@ -97,10 +98,7 @@ def test_a_killed_kernel_stops_no_other_notebook_and_only_results_are_printed(ho
 def test_ctrl_c_ends_the_command_and_its_kernel(home):
     command = [sys.executable, "-m", "p3mlib", "notebooks", "02_metrics", "--profile", "smoke"]
     call = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
-    kernels = []
-    while call.poll() is None and not kernels:
-        children = psutil.Process(call.pid).children(recursive=True)
-        kernels = [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+    while call.poll() is None and not (kernels := started(call.pid, "ipykernel_launcher")):
         time.sleep(0.1)
     os.killpg(call.pid, signal.SIGINT)
     _, errors = call.communicate(timeout=120)
