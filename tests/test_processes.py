@@ -46,7 +46,8 @@ def test_two_processes_train_and_score_one_run_though_one_dies_first(home, monke
     for folder in folders:
         run = runs.Run(home / folder)
         record = run.record
-        assert record["finished"] and record["evaluations"] and not list(run.folder.rglob("*partial*"))
+        assert record["finished"] and record["evaluations"] and (record["processes"], record["precision"]) == (2, "no")
+        assert not list(run.folder.rglob("*partial*"))
         assert np.isfinite(run.training_log()["total"]).all()
         assert all(len(pd.read_csv(table)) == 4 for table in (run.folder / "per_image").glob("*.csv"))
     # The first training of a chain saw what one process sees: the same batches, batch norm over all of them, the same critic.

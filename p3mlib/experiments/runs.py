@@ -250,6 +250,8 @@ def _trained(experiment, progress):
             read=sorted({*portraits.folders(), *(faces.folders() if faces else []), *(base.record["read"] if base else [])}),
             finished=_now(),
             evaluations={},
+            processes=processes.state().num_processes,
+            precision=Accelerator().mixed_precision,
             **provenance(),
         )
         if first:
