@@ -105,8 +105,8 @@ class Try:
         return Call(self.home, *self.command, before=before)
 
     def wait(self, call, share=1.0):
-        """Let a call run for a random part of its usual time, or until it ends."""
-        call.process.join(self.rng.uniform(0, share * self.reference.seconds))
+        """Let a call run for a random part of its usual time, rather a short one, for that may have been a slow one; or until it ends."""
+        call.process.join(share * self.reference.seconds * self.rng.random() ** 2)
 
     def expect(self, condition, why):
         """Note what is wrong."""
