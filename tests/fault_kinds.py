@@ -105,7 +105,7 @@ class Try:
         return Call(self.home, *self.command, before=before)
 
     def wait(self, call, share=1.0):
-        """Let a call run for a random part of its usual time, rather a short one, for that may have been a slow one; or until it ends."""
+        """Let a call run for a random part of its usual time, short ones more often, or until it ends."""
         call.process.join(share * self.reference.seconds * self.rng.random() ** 2)
 
     def expect(self, condition, why):
