@@ -202,5 +202,5 @@ def test_every_row_and_method_of_a_table_has_the_papers_values():
     for number, table in grid.tables.items():
         methods = list(table.methods) + [grid.rows[name].method for name in table.rows]
         printed = set(paper[paper["table"] == str(number)]["method"])
-        assert set(methods) <= printed
-        assert set(methods) == printed or number in (5, 6, 11), "these wait for other methods"
+        assert set(methods) - printed <= {"P3M-Net (Lite0)"}, "ours alone"
+        assert printed <= set(methods) or number in (5, 6, 11), "these wait for other methods"
