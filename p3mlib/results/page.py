@@ -185,7 +185,7 @@ def _contents(profile):
     figures = links("figure", FIGURES, lambda n: paths.figures(profile) / f"figure_{n:02d}.png")
     return (
         f'<p>Tables {tables}</p><p>Figures {figures}</p><p><a href="#claims">Claims</a> <a href="#transfer">Transfer</a> '
-        '<a href="#statistics">Statistics</a> <a href="#notebooks">Notebooks</a></p>'
+        '<a href="#people">People</a> <a href="#statistics">Statistics</a> <a href="#notebooks">Notebooks</a></p>'
     )
 
 
