@@ -33,7 +33,7 @@ def open_faces(root, limit=None):
     return Faces(root, {name: images[name] for name in sorted((n for n in images if n.isdigit()), key=int)[:limit]})
 
 
-def state(root):
+def faces_state(root):
     """As `datasets.state`, of CelebAMask-HQ."""
     folders = [Path(root) / FACE_IMAGES, *sorted(path for path in (Path(root) / FACE_PARTS).glob("*") if path.is_dir())]
     return tuple((folder.name, folder.stat().st_mtime_ns) for folder in folders if folder.is_dir())

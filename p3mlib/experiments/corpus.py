@@ -68,7 +68,7 @@ def open_set(name, domain, profile, progress=True):
 
 def _open(name, root, domain):
     """A set, listed once a process until one of its folders changes: every run asks for it, several times."""
-    return _listed(name, root, domain, celeba.state(root) if name == "CelebA" else datasets.state(name, root))
+    return _listed(name, root, domain, celeba.faces_state(root) if name == "CelebA" else datasets.state(name, root))
 
 
 @lru_cache(maxsize=16)
