@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -97,7 +98,8 @@ def test_a_killed_kernel_stops_no_other_notebook_and_only_results_are_printed(ho
 
 def test_ctrl_c_ends_the_command_and_its_kernel(home):
     command = [sys.executable, "-m", "p3mlib", "notebooks", "02_metrics", "--profile", "smoke"]
-    call = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background of a shell ignores Ctrl-C
+    call = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     while call.poll() is None and not (kernels := started(call.pid, "ipykernel_launcher")):
         time.sleep(0.1)
     os.killpg(call.pid, signal.SIGINT)

@@ -135,7 +135,8 @@ def execute(names, profile, progress=True):
     together = [name for name in tasks if name not in alone]
     failures = {}
     with tqdm(total=len(tasks), desc="notebooks", unit="notebook", disable=not progress) as bar:
-        for group, jobs in ((together, min(SIDE_BY_SIDE, os.cpu_count() or 1)), (alone, 1)):
+        for group in (together, *([name] for name in alone)):  # each after the one before, whose tables it may read
+            jobs = min(SIDE_BY_SIDE, os.cpu_count() or 1)
             for task, why, error in side_by_side(_execute, [tasks[name] for name in group], jobs):
                 failures[task[0].stem] = _told(error) if error else why
                 bar.update()
