@@ -7,6 +7,7 @@ need none of it.
 import logging
 import signal
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 
 from p3mlib.io import reason
 
@@ -51,6 +52,7 @@ def _uninterrupted():
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    resource_tracker.ensure_running()  # its first start lets Ctrl-C through again, to all that is started after it
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
