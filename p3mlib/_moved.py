@@ -34,7 +34,7 @@ MOVED = {  # old name -> where its content lives now
     "statistics": "results.statistics",
     "structure_diagram": "drawing.structure",
     "tables": "results.tables",
-    "train": "experiments.train",
+    "train": "experiments.train experiments.views",
     "transfer": "results.transfer",
     "verify": "data.verify",
 }

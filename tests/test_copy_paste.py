@@ -8,7 +8,8 @@ import torch
 
 from p3mlib.copy_paste import Draw, SourceFaces, centre, copy_paste, describe, lit_like, pasting, resize_mask
 from p3mlib.experiments import config, corpus, runs
-from p3mlib.experiments.train import Objective, TrainingViews
+from p3mlib.experiments.train import Objective
+from p3mlib.experiments.views import TrainingViews
 from p3mlib.models import build_model
 
 WITH_LAYERS = ("p3mnet_resnet34", "p3mnet_swin_t", "p3mnet_vitae_s", "modnet")

@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import load_file
 
 from p3mlib.data.datasets import MissingData
-from p3mlib.experiments import config, corpus, runs, train
+from p3mlib.experiments import config, corpus, runs
 from p3mlib.experiments.parallel import run_all
 from p3mlib.experiments.profiles import TrainChange
-from p3mlib.experiments.train import TrainingViews, _workers, build, fit, learning_rate
+from p3mlib.experiments.train import build, fit, learning_rate
+from p3mlib.experiments.views import TrainingViews, loader_processes
 from p3mlib.io import PrivateFile
 
 SETS = [("P3M-500-P", "B"), ("P3M-500-NP", "N")]
@@ -317,6 +318,6 @@ def test_damaged_records_checkpoints_and_scores_are_named_and_made_anew(home, ca
 def test_little_shared_memory_means_no_loader_processes(home, monkeypatch, caplog):
     one = experiment("basic", workers=4)
     views = TrainingViews(corpus.open_set("train", "B", one.profile, False), one.train, 0)
-    assert _workers(views) == 4 and not caplog.text
-    monkeypatch.setattr(train.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(64, 63, 100_000))
-    assert _workers(views) == 0 and "/dev/shm has 0 MB free and 4 loader processes may need" in caplog.text
+    assert loader_processes(views) == 4 and not caplog.text
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(64, 63, 100_000))
+    assert loader_processes(views) == 0 and "/dev/shm has 0 MB free and 4 loader processes may need" in caplog.text

@@ -13,7 +13,7 @@ import cv2
 
 from p3mlib.data.datasets import open_dataset
 from p3mlib.experiments import config
-from p3mlib.experiments.train import TrainingViews
+from p3mlib.experiments.views import TrainingViews
 
 
 def decoded(files):
