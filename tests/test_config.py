@@ -120,6 +120,15 @@ def test_the_run_id_changes_with_what_changes_training_and_with_nothing_else():
     assert len({e.run_id("data") for e in (base, *others)} | {base.run_id("other data")}) == 7
 
 
+def test_a_training_in_mixed_precision_has_an_id_of_its_own(monkeypatch):
+    experiment = config.load().experiment("basic", "smoke")
+    ids = [experiment.run_id("data")]
+    for mixed in ("no", "bf16", "fp16"):  # as accelerate launch --mixed_precision passes it on
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", mixed)
+        ids.append(experiment.run_id("data"))
+    assert ids[0] == ids[1] and len(set(ids)) == 3
+
+
 @pytest.mark.parametrize(
     ("profile", "row", "seed", "ids"),
     [

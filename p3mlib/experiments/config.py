@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import os
 from importlib import resources
 from typing import Annotated, Any, Literal
 
@@ -66,6 +67,11 @@ class Table(Block):
         return tuple(pattern.replace("NET", name) for name in self.networks for pattern in self.patterns)
 
 
+def precision():
+    """What this process trains in besides float32, as `accelerate launch --mixed_precision` says: "no", "bf16", "fp16", "fp8"."""
+    return os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower()
+
+
 class Experiment(Block):
     """A row of the grid at the scale of a profile with one seed: one training."""
 
@@ -117,7 +123,8 @@ class Experiment(Block):
         if self.row.copy_paste != "none":
             row |= {"copy_paste": self.row.copy_paste, "layer": self.row.layer}
         start = {"start": bases.cards()[self.start]["sha256"]} if self.start else {}
-        return {**row, **train, **start, "seed": self.seed, "data": data}
+        mixed = {"precision": precision()} if precision() != "no" else {}
+        return {**row, **train, **start, **mixed, "seed": self.seed, "data": data}
 
     def run_id(self, data):
         """Readable name plus a hash of `training(data)`."""

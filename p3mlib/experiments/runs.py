@@ -28,6 +28,7 @@ from accelerate import Accelerator
 from p3mlib import paths
 from p3mlib.data import datasets
 from p3mlib.experiments import corpus, processes
+from p3mlib.experiments.config import precision
 from p3mlib.experiments.evaluate import evaluate, transition_only, with_regions
 from p3mlib.experiments.forecast import Forecast
 from p3mlib.experiments.train import check_start, fit
@@ -251,7 +252,7 @@ def _trained(experiment, progress):
             finished=_now(),
             evaluations={},
             processes=processes.state().num_processes,
-            precision=Accelerator().mixed_precision,
+            precision=precision(),
             **provenance(),
         )
         if first:
