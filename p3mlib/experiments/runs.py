@@ -34,7 +34,7 @@ from p3mlib.experiments.forecast import Forecast
 from p3mlib.experiments.train import check_start, fit
 from p3mlib.io import DamagedFile, read_matte, write_image, write_text
 from p3mlib.models import bases, from_pretrained
-from p3mlib.models.inference import predict
+from p3mlib.models.inference import fast, predict
 from p3mlib.models.pretrained import WEIGHTS
 from p3mlib.traditional import METHODS
 
@@ -357,7 +357,7 @@ class Network:
     """Predictor of one set's samples, tested as the profile says; the network moves to this process's device when it is made."""
 
     def __init__(self, model, experiment, name):
-        self.model, test = model.to(Accelerator().device), experiment.profile.test
+        self.model, test = fast(model.to(Accelerator().device)), experiment.profile.test
         smallest = self.model.smallest_side if name == "RWP" else 0
         self.how = test.strategy, test.ratio, test.resizing, smallest, experiment.profile.train.size
 

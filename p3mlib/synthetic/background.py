@@ -205,7 +205,7 @@ def render_background(scene, rng, height, width, photos=()):
     """Background of a scene as RGB (height, width, 3) float32 in [0, 1], out of focus as the scene says.
 
     Args:
-        photos: one (h, w, 3) picture for each poster of the scene. Their faces are never obfuscated: they are not the subject's.
+        photos: one (h, w, 3) picture for each poster of the scene.
     """
     place = scene["background"]
     depth = None

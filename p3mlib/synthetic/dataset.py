@@ -21,7 +21,7 @@ from p3mlib import anonymize, io, matte
 from p3mlib.data import celeba, datasets
 from p3mlib.synthetic import portrait as renderer
 
-SYNTH_VERSION = 6  # raise it whenever the same seed gives other pixels
+SYNTH_VERSION = 7  # raise it whenever the same seed gives other pixels
 FINISHED, STARTED = "synth.json", "synth.unfinished.json"
 _FLUSH = 200  # images between two writings of landmarks.json and attributes.json
 
@@ -275,7 +275,7 @@ def _write_layers(job, figure, photo):
     alpha, layers = figure.alpha, SETS[job.set_name].layers
     facemask, blurred = np.zeros(alpha.shape, bool), photo
     if figure.landmarks is not None:
-        blurred, facemask, *_ = anonymize.anonymize(photo, figure.landmarks, alpha)
+        blurred, facemask, *_ = anonymize.anonymize(photo, figure.landmarks, alpha, region="hull")
     trimap = matte.make_trimap(alpha, anonymize.default_kernel(alpha.shape))
     content = {"original_image": photo, "image": photo, "blurred_image": blurred, "mask": alpha, "alpha": alpha}
     private_fg = np.where(facemask[..., None], blurred, figure.fg)  # the un-blurred face stands in original_image alone

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from p3mlib.anonymize import anonymize
 from p3mlib.matte import composite
 from p3mlib.synthetic import background, body, face, light, limbs
 from p3mlib.synthetic.canvas import Stack, View, fill, reduce_layer, smoothstep
@@ -73,10 +74,11 @@ def render_portrait(seed, size=(256, 256), distribution="P3M"):
 
 
 def _photos(scene, side):
-    """Pictures of other people for the posters of a scene."""
+    """Pictures of other people for the posters of a scene, with blurred faces: no face but the subject's is in any image."""
     posters = scene["background"]["posters"]
     tall = [max(40, round(poster["height"] * side)) for poster in posters]
-    return [render_portrait(p["seed"], (t, round(0.8 * t)), "CelebA").image for p, t in zip(posters, tall, strict=True)]
+    people = [render_portrait(p["seed"], (t, round(0.8 * t)), "CelebA") for p, t in zip(posters, tall, strict=True)]
+    return [anonymize(person.image, person.landmarks, None, region="hull").image for person in people]
 
 
 def _view(scene, height, width):

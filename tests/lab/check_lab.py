@@ -125,6 +125,7 @@ def explorers(page):
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_and_its_explorers_answer(page, lab, name):
     run_all(page, lab, name)
+    explorers(page).nth(EXPLORERS[name] - 1).wait_for()  # its script is loaded after its cell has ended
     assert explorers(page).count() == EXPLORERS[name]
     for i in range(EXPLORERS[name]):
         area = explorers(page).nth(i)
