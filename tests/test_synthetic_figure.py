@@ -179,4 +179,7 @@ def test_places_differ_in_how_busy_they_are_as_documented():
     cluttered = {kind: np.mean([p["clutter"] > 0 for p in places if p["kind"] == kind]) for kind in ("studio", "wall", "street")}
     assert cluttered["studio"] == 0 and cluttered["wall"] == pytest.approx(0.3, abs=0.12)
     assert cluttered["street"] == pytest.approx(0.8, abs=0.12)
-    assert np.mean([p["match"] != "none" for p in places]) == pytest.approx(0.2, abs=0.06)
+    assert np.mean([p["match"] != "none" for p in places]) == pytest.approx(0.06, abs=0.03)
+    hard = [sample_scene(seed, "RWP") for seed in range(600)]
+    assert np.mean([scene["background"]["match"] != "none" for scene in hard]) == pytest.approx(0.2, abs=0.06)
+    assert all(scene["defocus"] <= 0.01 for scene in hard)

@@ -91,7 +91,7 @@ def test_landmarks_lie_on_what_is_drawn():
     found = 0
     for seed in range(40):
         portrait = render_portrait(seed, (192, 160))
-        if portrait.attributes["pose"] != "frontal":
+        if portrait.attributes["pose"] != "frontal" or portrait.attributes["subject_blur"] > 0.003:  # half a pixel: soft outlines
             continue
         points = np.rint(portrait.landmarks).astype(int)
         inside = (points >= 0).all(1) & (points[:, 0] < 160) & (points[:, 1] < 192)

@@ -11,7 +11,9 @@ from multiprocessing import resource_tracker
 
 from p3mlib.io import reason
 
+log = logging.getLogger(__name__)
 _PATIENCE = 30  # seconds in which a scheduler answers
+_STARTS = 3  # of a cluster of this machine
 # A worker of this machine has the settings of the command that starts it, and may start processes that load data.
 _LOCAL = {"distributed.worker.daemon": False, "distributed.nanny.pre-spawn-environ": {}}
 
@@ -38,12 +40,22 @@ def client(jobs, scheduler=None):
         with there:
             yield there
         return
-    quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": None}  # what fails is told by its run
+    quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": ":0"}  # what fails is told by its run; any free port
+    settings = {"n_workers": jobs, "threads_per_worker": 1, "memory_limit": None, **quiet}
     with dask.config.set(_LOCAL), ExitStack() as stack:
         with _uninterrupted():
-            local = stack.enter_context(LocalCluster(jobs, threads_per_worker=1, memory_limit=None, **quiet))
-            here = stack.enter_context(Client(local, set_as_default=False))
+            here = stack.enter_context(Client(stack.enter_context(_started(LocalCluster, settings)), set_as_default=False))
         yield here
+
+
+def _started(cluster, settings):
+    """A cluster, tried again where one of its processes dies while it starts."""
+    for _ in range(_STARTS - 1):
+        try:
+            return cluster(**settings)
+        except RuntimeError as error:
+            log.warning("a worker did not start (%s); once more", error)
+    return cluster(**settings)
 
 
 @contextmanager
