@@ -122,14 +122,14 @@ def dataset_samples(top, bottom, columns=8):
     return picture_grid(above + below, labels=labels)
 
 
-def teaser(groups, pairs=4):
-    """Figure 1: images with the matte predicted for them, one line a group.
+def beside_truth(groups):
+    """Figures 1 and 8: images, the mattes predicted for them, and the true ones, one line a group.
 
     Args:
-        groups: dict label -> list of (image, alpha). pairs: shown per line.
+        groups: dict label -> list of (image (H, W, 3), matte (H, W), true matte (H, W)).
     """
-    rows = [[picture for pair in items[:pairs] for picture in pair] for items in groups.values()]
-    return picture_grid(rows, titles=["image", "alpha"] * pairs, labels=list(groups))
+    rows = [[picture for triple in triples for picture in triple] for triples in groups.values()]
+    return picture_grid(rows, ["image", "alpha", "truth"] * max(map(len, groups.values())), list(groups))
 
 
 def blurring_steps(portraits):
@@ -151,7 +151,7 @@ def blurring_steps(portraits):
             for mask, colour in masks:
                 shown[mask] = 0.45 * shown[mask] + 0.55 * np.array(colour)
             show(row[step], shown, "" if r else f"({step + 1}) {titles[step]}")
-            if step in (1, 5):
+            if step == 1:
                 row[step].scatter(*landmarks.T, s=3, color=GREEN, linewidths=0)
     return figure
 
@@ -215,7 +215,8 @@ def face_mask(face):
     for name, color in zip(order, sns.color_palette("husl", len(order)), strict=True):
         drawn[parts[name]] = color
     mask = face["facemask"]
-    figure = picture_grid([[face["image"], drawn], [mask, face["image"] * mask[..., None]]], width=3.4)
+    pictures = [face["image"], drawn, mask, face["image"] * mask[..., None]]
+    figure = picture_grid([pictures], ["source", "parts, upper edge of the brows", "face mask", "face"], width=WIDTH)
     if brows:
         line = min(np.flatnonzero(brow.any(1))[0] for brow in brows) - 0.5
         figure.axes[1].axhline(line, color="red", lw=1.5)
@@ -241,16 +242,6 @@ def comparison(samples, mattes, errors=False):
     return picture_grid(
         rows, titles=["image", "truth", *(name.replace("P3M-Net ", "P3M-Net\n").replace("+", "\n+") for name in mattes)]
     )
-
-
-def failures(found):
-    """Figure 8: images and the mattes that fail on them, one line a method.
-
-    Args:
-        found: {method: list of (image (H, W, 3), matte (H, W))}.
-    """
-    rows = [[picture for pair in pairs for picture in pair] for pairs in found.values()]
-    return picture_grid(rows, titles=["image", "alpha"] * max(map(len, found.values())), labels=list(found))
 
 
 def error_bars(summary, paper, order, metric="SAD", ylabel="SAD"):

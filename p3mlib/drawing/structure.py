@@ -1,4 +1,4 @@
-"""Figure 5: multi-task and two-stage networks, drawn from what a forward pass of each shows; only the layout is decided here."""
+"""Figure 5: multi-task, single-task and two-stage networks, drawn from what a forward pass of each shows; only the layout is decided here."""
 
 import torch
 
@@ -36,6 +36,25 @@ NETWORKS = {
             "fusion branch": ("final", ["fusion"]),
         },
     ),
+    "LF": (
+        "lf",
+        {},
+        {
+            "shared encoder": ("encoder", ["encoder"]),
+            "foreground branch": ("semantic", ["foreground"]),
+            "background branch": ("matting", ["background"]),
+            "fusion": ("final", ["fusion"]),
+        },
+    ),
+    "HATT": (
+        "hatt",
+        {},
+        {
+            "encoder": ("encoder", ["encoder"]),
+            "attention": ("semantic", ["aspp", "attend_channels", "distil", "rows_first", "columns_first", "attend_places"]),
+            "decoder": ("matting", ["low", "decoder", "head"]),
+        },
+    ),
     "SHM": ("shm", {}, {"T-Net": ("semantic", ["t_net"]), "M-Net": ("matting", ["m_net"])}),
 }
 WIDTH, ROW, HALF, BOX = 7.1, 1.12, 0.52, 0.3
@@ -58,7 +77,8 @@ def structures(width=0.0625):
         sizes = {
             name: sum(count_parameters(whole.get_submodule(p), paper=False) for p in paths) for name, paths in members.items()
         }
-        kind = "two-stage" if _in_sequence(edges, list(members)) else "multi-task"
+        made_by = {source for source, target in edges if target in ("segmentation", "alpha")}
+        kind = "two-stage" if _in_sequence(edges, list(members)) else "multi-task" if len(made_by) > 1 else "single-task"
         _draw(canvas, ROW * (len(NETWORKS) - i - 0.5), f"{method}\n{kind}", parts, sizes, edges)
     canvas.text(
         WIDTH / 2, ROW * len(NETWORKS) + 0.18, "Arrows: which part reads what another computed. Red: outputs.", color=MUTED

@@ -43,8 +43,15 @@ STILL = "area => [...area.querySelectorAll('.jp-OutputArea-output')].slice(-1)[0
 def page(browser):
     opened = browser.new_page(viewport={"width": 1280, "height": 1000})
     opened.set_default_timeout(2 * MINUTES)
+    opened.add_locator_handler(opened.locator("dialog.jp-Dialog .jp-mod-accept"), accept)
     yield opened
     opened.close()
+
+
+def accept(button):
+    """Press a dialog's button: on a busy machine JupyterLab asks for the kernel while it still reads which there are."""
+    print(f"a dialog was in the way: {button.locator('xpath=ancestor::dialog').inner_text()!r}")
+    button.click()
 
 
 def run_all(page, lab, name):
@@ -53,9 +60,6 @@ def run_all(page, lab, name):
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"], .jp-Notebook-ExecutionIndicator[data-status="idle"]')
     for _ in range(30):  # as long as the kernel is not connected the menu does nothing
-        if (dialog := page.locator("dialog.jp-Dialog")).count():
-            print(f"{name}: a dialog was in the way: {dialog.first.inner_text()}")
-            dialog.first.locator(".jp-mod-accept").click()
         page.locator("#jp-MainMenu .lm-MenuBar-item", has_text="Run").click()
         page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
         page.wait_for_timeout(2000)
