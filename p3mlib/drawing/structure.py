@@ -1,4 +1,4 @@
-"""Figure 5: multi-task, single-task and two-stage networks, drawn from what a forward pass of each shows; only the layout is decided here."""
+"""Figure 5: how trimap-free networks are put together, drawn from what a forward pass shows; only the layout is decided here."""
 
 import torch
 
