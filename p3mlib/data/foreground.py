@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pymatting
-from tqdm.auto import tqdm
 
 from p3mlib import io
+from p3mlib.bars import tqdm
 from p3mlib.data import datasets
 
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from p3mlib import io
+from p3mlib.bars import tqdm
 from p3mlib.data import celeba, datasets, published
 from p3mlib.data.reading import READERS, faults
 

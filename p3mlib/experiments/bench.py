@@ -11,8 +11,8 @@ import numpy as np
 import psutil
 import torch
 from accelerate.utils import send_to_device
-from tqdm.auto import tqdm
 
+from p3mlib.bars import tqdm
 from p3mlib.copy_paste import SourceFaces
 from p3mlib.experiments.train import Objective
 from p3mlib.models import build_model, count_parameters, fast, list_models, weights

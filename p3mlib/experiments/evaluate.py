@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 from skimage.transform import resize as sk_resize
-from tqdm.auto import tqdm
 
 from p3mlib.anonymize import default_kernel
+from p3mlib.bars import tqdm
 from p3mlib.io import read_matte
 from p3mlib.matte import make_trimap, regions
 from p3mlib.metrics import mad, matting_errors, mse, sad

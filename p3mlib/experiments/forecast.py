@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 import torch
-from tqdm.auto import tqdm
 
+from p3mlib.bars import tqdm
 from p3mlib.experiments import corpus
 from p3mlib.experiments.train import fit
 from p3mlib.models import bases

@@ -5,9 +5,8 @@ import sys
 from contextlib import contextmanager
 from uuid import uuid4
 
-from tqdm.auto import tqdm
-
 from p3mlib import paths
+from p3mlib.bars import tqdm
 from p3mlib.experiments import cluster, corpus, processes, runs
 from p3mlib.experiments.tasks import Training, with_needs
 from p3mlib.io import reason

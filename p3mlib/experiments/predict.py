@@ -11,9 +11,9 @@ import numpy as np
 from accelerate import Accelerator
 from PIL import Image
 from pymatting import estimate_foreground_ml
-from tqdm.auto import tqdm
 
 from p3mlib import io
+from p3mlib.bars import tqdm
 from p3mlib.models import fast
 from p3mlib.models.inference import predict
 from p3mlib.models.weights import fingerprint, load, ratio_for, strategy_and_ratio

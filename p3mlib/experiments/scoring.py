@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from p3mlib import io
+from p3mlib.bars import tqdm
 from p3mlib.data import datasets
 from p3mlib.data.pictures import Pictures, Silhouettes, open_pictures
 from p3mlib.experiments import processes

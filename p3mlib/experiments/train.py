@@ -11,9 +11,9 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from torch import nn
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 from p3mlib import paths
+from p3mlib.bars import tqdm
 from p3mlib.copy_paste import Draw, SourceFaces, copy_paste, pasting
 from p3mlib.experiments import processes, resume
 from p3mlib.experiments.views import TrainingViews, loader_processes

@@ -10,10 +10,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm.auto import tqdm
-
 from p3mlib import io
 from p3mlib.anonymize import face_width
+from p3mlib.bars import tqdm
 from p3mlib.privacy import faces, gather, hand, records
 from p3mlib.privacy.metadata import leftovers
 from p3mlib.privacy.photograph import LeftOpen, Settings, hide

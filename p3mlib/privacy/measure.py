@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from p3mlib import io
 from p3mlib.anonymize import face_width, private_area
+from p3mlib.bars import tqdm
 from p3mlib.privacy import faces
 from p3mlib.privacy.exposure import KEPT, detail, judge
 from p3mlib.privacy.photograph import LeftOpen, Settings, hide

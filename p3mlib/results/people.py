@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from p3mlib import io
+from p3mlib.bars import tqdm
 from p3mlib.experiments.evaluate import face_hole, silhouette
 from p3mlib.models.inference import predict
 from p3mlib.models.weights import load, strategy_and_ratio

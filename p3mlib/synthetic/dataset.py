@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 from p3mlib import anonymize, io, matte
+from p3mlib.bars import tqdm
 from p3mlib.data import celeba, datasets
 from p3mlib.synthetic import portrait as renderer
 
