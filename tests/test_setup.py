@@ -21,7 +21,7 @@ CUDA = re.compile("torch$|torchvision$|triton$|nvidia-|cuda-")  # what TORCH=cpu
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Imports go downward only, from wing to wing. The first name of a module below `p3mlib` is its wing.
 WINGS = [
-    {"io", "paths", "_moved", "_numba"},
+    {"io", "paths", "bars", "_moved", "_numba"},
     {"losses", "traditional", "copy_paste", "matte"},
     {"models", "metrics", "anonymize"},
     {"data"},
