@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE = 900  # seconds of one call
+PATIENCE = 3600  # seconds of one call, on a busy machine too
 TRAIN = ("train", "basic", "modnet", "--profile", "smoke", "--jobs", "1")  # two chains: encoder, base and row; base and row
 DASK = (*TRAIN[:-1], "2")
 NOTEBOOK = ("notebooks", "02_metrics", "--profile", "smoke")
