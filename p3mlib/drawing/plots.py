@@ -152,7 +152,7 @@ def blurring_steps(portraits):
                 shown[mask] = 0.45 * shown[mask] + 0.55 * np.array(colour)
             show(row[step], shown, "" if r else f"({step + 1}) {titles[step]}")
             if step == 1:
-                row[step].scatter(*landmarks.T, s=3, color=GREEN, linewidths=0)
+                row[step].scatter(*landmarks.T, s=7, color=GREEN, linewidths=0)
     return figure
 
 
