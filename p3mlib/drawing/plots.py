@@ -193,7 +193,7 @@ def variants(image, mattes, boxes, side):
         for ax in axes[0, 2 * k : 2 * k + 2]:
             ax.remove()
         whole = figure.add_subplot(axes[0, 0].get_gridspec()[0, 2 * k : 2 * k + 2])
-        show(whole, picture, name)
+        show(whole, picture, name.replace("P3M-Net ", "P3M-Net\n"))
         for ax, (color, (y, x)) in zip(axes[1:, 2 * k : 2 * k + 2].flat, boxes.items(), strict=True):
             whole.add_patch(plt.Rectangle((x - 0.5, y - 0.5), side, side, fill=False, color=color, lw=1))
             show(ax, picture[y : y + side, x : x + side])
