@@ -225,3 +225,21 @@ def test_a_file_that_was_damaged_on_its_way_is_named_and_nothing_is_written(home
     with pytest.raises(DamagedFile, match="other/model.safetensors: was damaged on its way"):
         workers.unpack(broken, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(("failures", "begun"), [(0, 1), (2, 3), (3, 3)])
+def test_a_cluster_whose_worker_dies_while_it_starts_starts_again(failures, begun):
+    starts = []
+
+    def start(**settings):
+        starts.append(settings)
+        if len(starts) <= failures:
+            raise RuntimeError("Nanny failed to start.")  # as distributed says it
+        return "cluster"
+
+    if failures < 3:
+        assert cluster._started(start, {"n_workers": 2}) == "cluster"
+    else:
+        with pytest.raises(RuntimeError, match="Nanny"):
+            cluster._started(start, {"n_workers": 2})
+    assert starts == [{"n_workers": 2}] * begun
