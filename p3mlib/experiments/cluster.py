@@ -40,7 +40,7 @@ def client(jobs, scheduler=None):
         with there:
             yield there
         return
-    quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": ":0"}  # what fails is told by its run; any free port
+    quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": "127.0.0.1:0"}  # what fails is told by its run
     settings = {"n_workers": jobs, "threads_per_worker": 1, "memory_limit": None, **quiet}
     with dask.config.set(_LOCAL), ExitStack() as stack:
         with _uninterrupted():
