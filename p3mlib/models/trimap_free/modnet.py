@@ -240,7 +240,7 @@ def coarse_matte(alpha):
         (N, 1, H/16, W/16).
     """
     small = F.interpolate(alpha, scale_factor=1 / 16, mode="bilinear", align_corners=False)
-    taps = torch.exp(-torch.tensor([1.0, 0.0, 1.0], device=alpha.device, dtype=alpha.dtype) / (2 * 0.8**2))
+    taps = torch.exp(-torch.arange(-1, 2, device=alpha.device, dtype=alpha.dtype).square() / (2 * 0.8**2))
     kernel = torch.outer(taps, taps) / taps.sum() ** 2
     return F.conv2d(F.pad(small, (1, 1, 1, 1), mode="reflect"), kernel[None, None])
 
