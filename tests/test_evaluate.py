@@ -116,6 +116,23 @@ def test_evaluate_scores_every_image_and_hands_predictions_on():
     assert (frame["SAD"] == 0).all() and (frame["megapixels"] == 0.0016).all()
 
 
+def test_neighbours_of_one_size_pass_together_if_they_are_small_and_keep_their_order():
+    class Together:
+        def __init__(self):
+            self.batches = []
+
+        def many(self, samples):
+            self.batches.append([s["name"] for s in samples])
+            return [s["alpha"] for s in samples]
+
+    big = (256, 400)
+    sizes = {"a": (40, 40), "b": (40, 40), "c": (32, 40), "d": big, "e": big, "f": (40, 40)}
+    predictor, seen = Together(), []
+    frame = evaluate(predictor, [sample(*s) for s in sizes.items()], progress=False, keep=lambda name, _: seen.append(name))
+    assert predictor.batches == [["a", "b"], ["c"], ["d"], ["e"], ["f"]]
+    assert list(frame.index) == list(sizes) == seen and (frame["SAD"] == 0).all()
+
+
 def test_eight_bit_scoring_truncates():
     def predictor(s):
         return np.full_like(s["alpha"], 0.999)

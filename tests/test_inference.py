@@ -10,9 +10,12 @@ from torch import nn
 
 from p3mlib.__main__ import main
 from p3mlib.experiments.bench import bench, plain
-from p3mlib.models import build_model, fast, list_models, predict
+from p3mlib.matte import make_trimap
+from p3mlib.models import bases, build_model, fast, list_models, predict
 from p3mlib.models.blocks import upsample
+from p3mlib.models.inference import predict_batch
 from p3mlib.models.p3mnet import fused
+from p3mlib.synthetic.portrait import render_portrait
 
 VARIANTS = ("p3mnet_resnet34", "p3mnet_swin_t", "p3mnet_vitae_s")
 OTHERS = {"gfm": {}, "hatt": {"layers": (1, 2, 2, 1)}, "lf": {"blocks": (2, 2, 2, 2)}, "modnet": {}, "shm": {}}
@@ -53,6 +56,19 @@ def test_the_fast_path_of_other_networks_gives_the_same(name, options):
     expected, output = model.eval()(image), fast(model)(image)
     assert torch.allclose(expected.detail, output.detail, atol=1e-3)
     assert torch.allclose(expected.segmentation, output.segmentation, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["p3mnet_r34", "modnet", "dim", "fba"])
+@pytest.mark.parametrize("strategy", ["resize", "hybrid"])
+def test_a_batch_gives_each_image_what_it_gets_alone(name, strategy):
+    model = fast(bases.load(f"{name}-s0"))
+    portraits = [render_portrait(seed, (160, 128)) for seed in (1, 2, 3)]
+    images, trimaps = [p.image for p in portraits], [make_trimap(p.alpha) for p in portraits]
+    together = predict_batch(model, images, strategy, 0.7, trimaps=trimaps)
+    alone = [predict(model, image, strategy, 0.7, trimap=trimap) for image, trimap in zip(images, trimaps, strict=True)]
+    assert np.abs(np.subtract(together, alone)).max() < 1e-3 and np.ptp(alone[0]) > 0.5
+    with pytest.raises(ValueError, match="not all of one size"):
+        predict_batch(model, [images[0], images[1][:64]], strategy, trimaps=trimaps)
 
 
 SMALL = {"hatt": {"layers": (1, 2, 2, 1)}, "lf": {"blocks": (2, 2, 2, 2)}}

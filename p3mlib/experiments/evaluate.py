@@ -11,6 +11,8 @@ from p3mlib.matte import make_trimap, regions
 from p3mlib.metrics import mad, matting_errors, mse, sad
 from p3mlib.models.inference import resize
 
+_PIXELS = 2**17  # of images that pass a network together: six of profile laptop; more were no faster
+
 
 def whole_image(pred, sample):
     """All errors of a trimap-free prediction; the trimap is made from alpha where the sample has none."""
@@ -97,7 +99,8 @@ def evaluate(predictor, portraits, score=whole_image, side=0, eight_bit=False, p
     """Errors of a predictor on every image of a set.
 
     Args:
-        predictor: callable, sample (dict) -> alpha (H, W) in [0, 1].
+        predictor: callable, sample (dict) -> alpha (H, W) in [0, 1]; one with `many`, samples of one size -> their alphas, sees
+            small images in batches.
         portraits: samples with `name`, `image`, `alpha` and what else predictor and score need.
         score:     callable (alpha, sample) -> dict metric -> error: `whole_image` or `transition_only`.
         side:      images are shrunk to this longer side before; 0 keeps them.
@@ -108,14 +111,33 @@ def evaluate(predictor, portraits, score=whole_image, side=0, eight_bit=False, p
     """
     rows = {}
     title = f"score {getattr(portraits, 'name', '')}"
-    for sample in tqdm(portraits, desc=title, unit="image", leave=False, disable=not progress):
-        sample = shrink(sample, side)
-        pred = np.asarray(predictor(sample), np.float32)
+    shrunk = (shrink(sample, side) for sample in tqdm(portraits, desc=title, unit="image", leave=False, disable=not progress))
+    for sample, pred in _predictions(predictor, shrunk):
         if keep:
             keep(sample["name"], pred)
         pred = truncated(pred) if eight_bit else pred
         rows[sample["name"]] = {**score(pred, sample), "megapixels": sample["alpha"].size / 1e6}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+
+
+def _predictions(predictor, samples):
+    """(sample, its alpha) in order."""
+    together = getattr(predictor, "many", lambda batch: [predictor(sample) for sample in batch])
+    for batch in _batches(samples, _PIXELS if hasattr(predictor, "many") else 0):
+        yield from zip(batch, (np.asarray(alpha, np.float32) for alpha in together(batch)), strict=True)
+
+
+def _batches(samples, pixels):
+    """Lists of neighbours of one size, at most so many that they have `pixels` together, at least one."""
+    batch = []
+    for sample in samples:
+        alpha = sample["alpha"]
+        if batch and (batch[0]["alpha"].shape != alpha.shape or (len(batch) + 1) * alpha.size > pixels):
+            yield batch
+            batch = []
+        batch.append(sample)
+    if batch:
+        yield batch
 
 
 def truncated(pred):

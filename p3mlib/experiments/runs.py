@@ -34,7 +34,7 @@ from p3mlib.experiments.forecast import Forecast
 from p3mlib.experiments.train import check_start, fit
 from p3mlib.io import DamagedFile, read_matte, write_image, write_text
 from p3mlib.models import bases, from_pretrained
-from p3mlib.models.inference import fast, predict
+from p3mlib.models.inference import fast, predict_batch
 from p3mlib.models.pretrained import WEIGHTS
 from p3mlib.traditional import METHODS
 
@@ -362,7 +362,12 @@ class Network:
         self.how = test.strategy, test.ratio, test.resizing, smallest, experiment.profile.train.size
 
     def __call__(self, sample):
-        return predict(self.model, sample["image"], *self.how, trimap=sample.get("trimap"))
+        return self.many([sample])[0]
+
+    def many(self, samples):
+        """Alphas of samples of one size, in one pass."""
+        trimaps = [sample["trimap"] for sample in samples] if "trimap" in samples[0] else None
+        return predict_batch(self.model, [sample["image"] for sample in samples], *self.how, trimaps=trimaps)
 
 
 def _whole(table):
