@@ -6,10 +6,13 @@ import pytest
 import torch
 from test_runs import experiment, scaled
 
+from p3mlib.data.datasets import open_dataset
 from p3mlib.experiments import config, runs
+from p3mlib.experiments.evaluate import evaluate, with_regions
 from p3mlib.experiments.ship import ship
 from p3mlib.io import DamagedFile
-from p3mlib.models import bases, build_model, weights
+from p3mlib.models import bases, build_model, predict, weights
+from p3mlib.synthetic.dataset import write_all
 
 
 def basic():
@@ -88,8 +91,36 @@ def test_finished_runs_become_bases_and_others_are_named(home, tmp_path):
     card = json.loads((tmp_path / "new" / "cards.json").read_text())["gfm-s0"]
     assert len(card["loss"]) == card["epochs"] == 1
     assert card["steps"] == 2 and card["seconds"] > 0 and set(card["SAD"]) == {"P3M-500-P.B"}
+    first = card["SAD of first images"]["P3M-500-P.B"]
+    assert len(first) == 4 and sum(first) / 4 == pytest.approx(card["SAD"]["P3M-500-P.B"], abs=1e-3), "smoke has four test images"
     assert card["half precision"] < 0.002 and card["model"] == "gfm" and "real portrait" in card["not for"]
     assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+@pytest.fixture(scope="module")
+def first_images(tmp_path_factory):
+    """The first test images of profile `bases`, none of which is in a table: dict key as in cards -> samples."""
+    spec = config.load().profile("bases").data
+    root = write_all(tmp_path_factory.mktemp("first"), {"P3M-500-P": 4, "P3M-500-NP": 4}, spec.size, spec.seed, progress=False)
+    sets = [("P3M-500-P", "B"), ("P3M-500-NP", "N")]
+    return {f"{name}.{domain}": open_dataset(name, root / "P3M-10k", domain) for name, domain in sets}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, card in bases.cards().items() if (card["profile"], card["seed"]) == ("bases", 0)]
+)
+def test_a_base_errs_on_its_first_test_images_as_its_card_says(name, first_images):
+    """What notices a network that is broken: all of these have learned something."""
+    row, _, seed = name.rpartition("-s")
+    card, model, profile = bases.cards()[name], bases.load(name), config.load().experiment(row, "bases", int(seed)).profile
+    how = profile.test.strategy, profile.test.ratio, profile.test.resizing, 0, profile.train.size
+
+    def plain(sample):  # its fast twin is another's concern
+        return predict(model, sample["image"], *how, trimap=sample.get("trimap"))
+
+    for key, expected in card["SAD of first images"].items():
+        scored = evaluate(plain, first_images[key], with_regions, progress=False)["SAD"]
+        assert scored.tolist() == pytest.approx(expected, rel=0.01, abs=0.002)
 
 
 def test_the_bases_of_the_package_are_as_their_cards_say():

@@ -13,7 +13,7 @@ LICENCE_PHOTO = (
 NOT_FOR_PHOTO = (
     "decisions about people, groups and crowds, film; statements about groups of people: how it fares by skin or hair is unknown"
 )
-_TRIED = 4  # test images on which half and full precision are compared
+_TRIED = 4  # first test images: half and full precision are compared on them, and their errors stand in the card, for tests
 _ALIKE = 0.002  # mean absolute difference of their mattes
 
 
@@ -50,7 +50,9 @@ def _ship(name, experiment, folder):
     card |= {"loss": run.training_log()["total"].round(4).tolist(), "seconds": record["seconds"]["training"]}
     card["epochs"] = len(card["loss"])
     card["steps"] = card["epochs"] * (record["images"] // experiment.train.batch_size)
-    card["SAD"] = {key: round(run.per_image(*key.rsplit(".", 1))["SAD"].mean(), 3) for key in sorted(record["evaluations"])}
+    errors = {key: run.per_image(*key.rsplit(".", 1))["SAD"] for key in sorted(record["evaluations"])}
+    card["SAD"] = {key: round(values.mean(), 3) for key, values in errors.items()}
+    card["SAD of first images"] = {key: values[:_TRIED].round(4).tolist() for key, values in errors.items()}
     model = run.load()
     card["half precision"] = _difference(experiment, model, bases.halved(model))
     bases.write(name, model, card, folder)
