@@ -140,8 +140,8 @@ def test_a_training_in_mixed_precision_has_an_id_of_its_own(monkeypatch):
             "p3mnet_r34_fcp2-s0-24affd62 p3mnet_resnet34_base-s0-dcdf108d p3mnet_resnet34_encoder-s0-fe860cdc",
         ),
         ("smoke", "lf", 0, "lf-s0-789a0b2b lf_base-s0-24dc0ec7"),
-        ("laptop", "p3mnet_r34", 2, "p3mnet_r34-s2-cda7bf77"),
-        ("laptop", "dim_n", 1, "dim_n-s1-a6f72fd5"),
+        ("laptop", "p3mnet_r34", 2, "p3mnet_r34-s2-abf32849"),
+        ("laptop", "dim_n", 1, "dim_n-s1-8d7c2960"),
         ("paper", "hatt", 0, "hatt-s0-57dd188e"),
     ],
 )
