@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from p3mlib.drawing import plots
 from p3mlib.drawing.encoder import draw_encoder
 from p3mlib.drawing.network import draw_network
 from p3mlib.drawing.structure import NETWORKS, structures
@@ -203,3 +204,11 @@ def test_figure_5_names_all_kinds():
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert {"SHM\ntwo-stage", "HATT\nsingle-task"} < set(texts) and sum("multi-task" in text for text in texts) == 4
     assert "53.32 M" in texts and "2.22 M" in texts
+
+
+def test_bars_have_a_panel_for_every_set_that_has_the_metric():
+    cell = (1.0, 0.5, 1.5)
+    summary = {("A", "P3M-500-P", "B:B", "SAD"): cell, ("A", "", "", "Params"): cell, ("C", "P3M-500-NP", "B:N", "SAD"): cell}
+    figure = plots.error_bars(summary, {("A", "P3M-500-P"): 2.0}, ["A", "B"])
+    assert [ax.get_title() for ax in figure.axes] == ["P3M-500-P (B:B)"]
+    plots.plt.close(figure)

@@ -251,9 +251,9 @@ def error_bars(summary, paper, order, metric="SAD", ylabel="SAD"):
         summary: dict (method, dataset, setting, metric) -> (mean, low, high). paper: dict (method, dataset) -> value.
         order:   methods from left to right.
     Returns:
-        Figure with one panel a data set.
+        Figure with one panel a data set that has the metric.
     """
-    sets = list(dict.fromkeys((dataset, setting) for (method, dataset, setting, _) in summary if method in order))
+    sets = list(dict.fromkeys(key[1:3] for key in summary if key[0] in order and key[3] == metric))
     figure, axes = plt.subplots(1, len(sets), figsize=(WIDTH, 2.4), squeeze=False, sharey=True, layout="constrained")
     for ax, (dataset, setting) in zip(axes[0], sets, strict=True):
         x = np.arange(len(order))
