@@ -235,6 +235,28 @@ def test_only_the_last_of_many_changes_is_drawn():
     assert drawn == [0.9]
 
 
+def test_what_takes_long_follows_unless_something_changes_meanwhile():
+    seen, number = [], frame.slider("number", 0, 0, 9)
+
+    def draw():
+        for kind in ("quick", "good"):
+            seen.append(f"{kind} {number.value}")
+            yield frame.Still(seen[-1])
+
+    explorer = frame.Explorer("?", "", {"number": number}, draw)
+    assert seen == ["quick 0", "good 0"] and explorer.still.html == "good 0"
+
+    async def move():
+        for value in (1, 2):
+            number.value = value
+            while seen[-1] != f"quick {value}":
+                await asyncio.sleep(0)
+        await asyncio.sleep(5 * frame.WAIT)
+
+    asyncio.run(move())
+    assert seen[2:] == ["quick 1", "quick 2", "good 2"] and explorer.still.html == "good 2"
+
+
 @pytest.mark.parametrize(
     "goal, moves",
     [

@@ -44,18 +44,18 @@ def anonymisation_explorer(image, face, alpha):
         given_strength = None if method.value == "mask" else strength.value
         how = {"method": method.value, "strength": given_strength, "region": region.value, "margin": margin.value}
         steps = anonymize(picture, found.landmarks, matte, **how)
+        left = detail(steps.image, picture, steps.facemask) if steps.facemask.any() else 1.0
+        open_rim = rim(steps.private, steps.facemask)[0]
+        hidden = steps.facemask, f"hidden: {max(0, left):.0%} of its detail is left; {open_rim:.0f}% open rim"
+
+        def still(told):
+            panels = [(picture, "original"), (steps.image, f"{method.value}: {told}"), hidden]
+            return Still(pictures(panels, height=260).html, private=bool(upload.value))
+
+        yield still("dlib looks at it ...")  # for a tenth of a second
         away = identity_distance(identity, embedding(steps.image, found))
         verdict = "recognised" if away < SAME_PERSON else "not recognised"
-        left = detail(steps.image, picture, steps.facemask) if steps.facemask.any() else 1.0
-        panels = [
-            (picture, "original"),
-            (steps.image, f"{method.value}: distance {away:.2f}, {verdict} (the same person is below {SAME_PERSON})"),
-            (
-                steps.facemask,
-                f"hidden: {max(0, left):.0%} of its detail is left; {rim(steps.private, steps.facemask)[0]:.0f}% open rim",
-            ),
-        ]
-        return Still(pictures(panels, height=260).html, private=bool(upload.value))
+        yield still(f"distance {away:.2f}, {verdict} (the same person is below {SAME_PERSON})")
 
     advice = (
         "Lower the strength until dlib recognises the person again. Then compare the paper's polygon with the hull of all "

@@ -55,8 +55,8 @@ class Explorer:
 
     Args:
         question: that moving the controls answers. advice: what to try and what to see, in a sentence.
-        controls: dict name -> ipywidgets control. draw: () -> Still, from the values of the controls; a ValueError's sentence is
-            shown in the place of the still.
+        controls: dict name -> ipywidgets control. draw: () -> Still, from the values of the controls, or an iterator of
+            Stills that get better, where the last takes long; a ValueError's sentence is shown in the place of the still.
     Attributes:
         still: Still that is shown now. controls: as given.
     """
@@ -65,34 +65,45 @@ class Explorer:
         self.question, self.advice, self.controls = question, advice, controls
         self._draw, self._due, self._shown, self._unsaved = draw, None, None, ipywidgets.HTML()
         for control in controls.values():
-            control.observe(self._changed, "value")
-        self.still = self._drawn()
+            control.observe(lambda change: self._soon(self.update), "value")
+        stills = self._stills()
+        while still := self._next(stills):
+            self.still = still
 
-    def _drawn(self):
+    def _stills(self):
+        drawn = self._draw()
+        yield from (drawn,) if isinstance(drawn, Still) else drawn
+
+    def _next(self, stills):
+        """The next of an iterator, None after its last."""
         try:
             with _one_thread():
-                return self._draw()
+                return next(stills, None)
         except ValueError as error:
             return Still(f"<p><strong>{html.escape(str(error))}</strong></p>")
 
-    def _changed(self, change):
-        """Draw soon, in a kernel: what comes meanwhile is seen first. Without an event loop, at once."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self.update()
-            return
+    def _soon(self, work, *given):
+        """Do it in a kernel when nothing that comes meanwhile wants something else. Without an event loop, at once."""
         if self._due:
             self._due.cancel()
-        self._due = loop.call_later(WAIT, self.update)
+        try:
+            self._due = asyncio.get_running_loop().call_later(WAIT, work, *given)
+        except RuntimeError:
+            work(*given)
 
     def update(self):
         """Draw the still from the controls as they are now."""
-        self._due = None
-        self.still = self._drawn()
-        self._unsaved.value = self.still.html if self.still.private else ""
+        self._show(self._stills())
+
+    def _show(self, stills):
+        self._due, still = None, self._next(stills)
+        if still is None:
+            return
+        self.still = still
+        self._unsaved.value = still.html if still.private else ""
         if self._shown:
             self._shown.update(self._saved())
+        self._soon(self._show, stills)
 
     def _saved(self):
         """What the notebook keeps."""

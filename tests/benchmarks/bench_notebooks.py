@@ -1,0 +1,45 @@
+"""Seconds that every notebook takes when it is opened by hand and run alone: no run cache, no rendered portraits.
+
+By hand, from the repository's root, beside nothing else:
+
+python tests/benchmarks/bench_notebooks.py [NOTEBOOK...]
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+
+
+def seconds(name):
+    """Execute a notebook in a P3M_HOME of its own; its output is thrown away. Raises CalledProcessError where a cell fails."""
+    with tempfile.TemporaryDirectory() as home:
+        command = [
+            sys.executable,
+            "-m",
+            "nbconvert",
+            "--execute",
+            "--to",
+            "notebook",
+            "--output-dir",
+            home,
+            "--log-level",
+            "ERROR",
+        ]
+        begin = time.monotonic()
+        subprocess.run([*command, FOLDER / f"{name}.ipynb"], env=os.environ | {"P3M_HOME": home}, check=True)
+        return time.monotonic() - begin
+
+
+def main(names):
+    """Print a line for each notebook."""
+    for name in names or sorted(path.stem for path in FOLDER.glob("[0-9]*.ipynb")):
+        print(f"{name}: {seconds(name):.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
