@@ -31,7 +31,7 @@ def browser():
     if chromium() is None:
         pytest.skip("no Chromium here: apt install chromium")
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield started
         started.close()
 
