@@ -51,6 +51,21 @@ def test_the_table_counts_what_was_lost():
     assert "| kill -9 of `train` in one process | 2 | 4 | 1 | 3 | 4 |" in text and "| all | 2 | 4 | 1 | | |" in text
 
 
+def test_of_claims_only_those_on_speed_are_left_out(tmp_path):
+    tables = tmp_path / "tables" / "smoke"
+    tables.mkdir(parents=True)
+    rows = [
+        "The paper's claims on the tables: 3 PASS",
+        "C1A PASS 1.0",
+        "C39A PASS 0.1",
+        "C39B PASS 0.1",
+        "C39C PASS 6.49",
+        "C39D PASS 0.1",
+    ]
+    (tables / "claims.md").write_text("\n".join(rows) + "\n")
+    assert faults.results(tmp_path) == {"tables/smoke/claims.md": b"C1A PASS 1.0\nC39C PASS 6.49\n"}
+
+
 def flip(path, at):
     content = bytearray(path.read_bytes())
     content[at] ^= 1

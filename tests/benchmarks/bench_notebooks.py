@@ -18,18 +18,7 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 def seconds(name):
     """Execute a notebook in a P3M_HOME of its own; its output is thrown away. Raises CalledProcessError where a cell fails."""
     with tempfile.TemporaryDirectory() as home:
-        command = [
-            sys.executable,
-            "-m",
-            "nbconvert",
-            "--execute",
-            "--to",
-            "notebook",
-            "--output-dir",
-            home,
-            "--log-level",
-            "ERROR",
-        ]
+        command = [sys.executable, "-m", "nbconvert", *"--execute --to notebook --log-level ERROR --output-dir".split(), home]
         begin = time.monotonic()
         subprocess.run([*command, FOLDER / f"{name}.ipynb"], env=os.environ | {"P3M_HOME": home}, check=True)
         return time.monotonic() - begin

@@ -98,6 +98,7 @@ def move(page, area, control):
         moves = [lambda: (text.click(), page.keyboard.press("Control+a"), page.keyboard.type("#20c040"), text.press("Tab"))]
     seen = False
     for step in moves:
+        page.wait_for_function("() => performance.now() > window.painted + 500")  # what of the last move still follows
         before = area.evaluate(STILL)
         page.evaluate("() => { window.painted = 0 }")
         step()
