@@ -11,7 +11,7 @@ FIGURES = {
     8: "Portraits on which methods fail, each beside the matte that a method gave.",
     9: "Two lanes, copy and paste into images and into features: source, target, masks, the merged data and the matte.",
     10: "A face of the source set, its parts in colours with a line above the brows, its face mask, and the face alone.",
-    11: "Portraits into whose blurred faces other faces were pasted, with target, source and both masks.",
+    11: "Portraits into whose blurred faces other faces were pasted, at random and matched, with target, source and both masks.",
     12: "Blurred portraits, the true mattes, and the mattes of every method side by side.",
     13: "Un-blurred portraits of P3M-500-NP, the true mattes, and the mattes of every method side by side.",
     14: "Portraits of RWP, the true mattes, and the mattes of every method side by side.",

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from p3mlib.bars import tqdm
 from p3mlib.results import claims
 from p3mlib.widgets.frame import Explorer, Still, choice, pictures, slider, table
 
@@ -28,15 +29,19 @@ def claims_explorer(numbers, predicates=claims.PREDICATES, draws=200):
             known[f"{predicate.__name__.upper()}: {predicate.__doc__.splitlines()[0][:90]}"] = predicate, keys
     if not known:
         raise ValueError("no predicate was run: there are no tables, or none has its numbers; `make paper` writes them")
-    drawn = [numbers.resampled(draw) for draw in range(draws)]
+    drawn = [numbers.resampled(draw) for draw in tqdm(range(draws), desc="draw tables", unit="table")]
     rng = np.random.default_rng(1)
     mixed = [numbers.shuffled(rng, False) for _ in range(draws)]
+    told = {
+        predicate: (claims.answers(predicate, drawn), claims.answers(predicate, mixed))
+        for predicate, _ in tqdm(known.values(), desc="what drawn tables say", unit="claim")
+    }
     which, count = choice("claim", known), slider("tables drawn", draws, 5, draws, 5)
 
     def draw():
         predicate, keys = known[which.value]
-        held, chance = ([_holds(predicate, t) for t in tables[: count.value]] for tables in (drawn, mixed))
-        row = claims.evaluate(numbers, count.value, [predicate]).iloc[0]
+        held, chance = (answers[: count.value] for answers in told[predicate])
+        row = claims.verdict(predicate, numbers, held)
         said = f"{row['claim']}: {row['verdict']}. {row['says']}\nOurs: {row['numbers']}\nThe paper: {predicate(paper)[1]}"
         panels = [
             (_squares(held), f"{held.count(True)} of {len(held)} tables from images and seeds drawn anew agree with the claim"),
@@ -52,13 +57,6 @@ def claims_explorer(numbers, predicates=claims.PREDICATES, draws=200):
         "is undecided, and lower the number of tables: with few draws everything looks sure or everything looks open."
     )
     return Explorer("What was this verdict decided from?", advice, {"claim": which, "draws": count}, draw)
-
-
-def _holds(predicate, tables):
-    try:
-        return bool(predicate(tables)[0])
-    except (claims.NotRun, ZeroDivisionError):
-        return None
 
 
 def _squares(answers):

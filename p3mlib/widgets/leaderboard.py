@@ -34,18 +34,21 @@ def leaderboard_explorer(numbers):
     reference, most = choice("compare with", ["nothing", *fields[1]]), slider("rows", 15, 5, 60, 5)
 
     def draw():
-        rows = {}
-        for (number, method, how, where, what), values in numbers.values.items():
-            wanted = (what, where) == (metric.value, dataset.value) and setting.value in ("all", how)
-            if wanted and filtered.value.lower() in method.lower():
-                rows.setdefault((method, how), (number, values))
         found = [
-            _line(key, number, values, numbers, paper, dataset.value, metric.value) for key, (number, values) in rows.items()
+            _line(key, values, paper)
+            for key, values in numbers.values.items()
+            if key[3:] == (dataset.value, metric.value)
+            and setting.value in ("all", key[2])
+            and filtered.value.lower() in key[1].lower()
         ]
-        _compare(found, reference.value)
+        found = list({(line["method"], line["how"]): line for line in found[::-1]}.values())  # of several tables the first
         column = {"ours": "ours", "the paper's": "paper", "name": "method"}[order.value]
         found.sort(key=lambda r: (r[column] is None, r[column], r["method"]))
-        shown = [[r["method"], r["how"], r["table"], r["told"], _number(r["paper"]), r["gap"]] for r in found[: most.value]]
+        base = {line["how"]: line for line in found if line["method"] == reference.value}
+        shown = [
+            [r["method"], r["how"], r["table"], _told(r), _number(r["paper"]), _gap(r, base.get(r["how"]))]
+            for r in found[: most.value]
+        ]
         header = ["method", "train:test", "table", "ours [95%]", "paper", f"less {reference.value}, paired [95%]"]
         said = f"{metric.value} on {dataset.value}: {len(found)} rows, the lowest is the best; {len(shown)} are shown."
         return table(header, shown, said)
@@ -60,27 +63,27 @@ def leaderboard_explorer(numbers):
     return Explorer("Who is ahead, by which number, and for sure?", advice, controls, draw)
 
 
-def _line(key, number, values, numbers, paper, dataset, metric):
-    method, how = key
-    per_image = np.mean(values, 0) if np.ndim(values) == 2 else None
-    low, high = bootstrap_interval(per_image) if per_image is not None else (float("nan"),) * 2
-    ours = float(np.mean(values))
-    told = f"{ours:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low == low else "")
-    theirs = paper.values.get((number, method, how, dataset, metric))
-    line = {"method": method, "how": how, "table": number, "ours": ours, "told": told, "gap": "", "images": per_image}
-    return line | {"paper": None if theirs is None else float(theirs)}
+def _line(key, values, paper):
+    number, method, how, *_ = key
+    line = {"table": number, "method": method, "how": how, "ours": float(np.mean(values))}
+    return line | {"paper": paper.values.get(key), "images": np.mean(values, 0) if np.ndim(values) == 2 else None}
 
 
-def _compare(found, reference):
-    """Write into every row its difference to the reference's row of the same setting, over the same images."""
-    base = {row["how"]: row["images"] for row in found if row["method"] == reference}
-    for row in found:
-        other = base.get(row["how"])
-        if other is None or row["images"] is None or row["method"] == reference or len(other) != len(row["images"]):
-            continue
-        apart = row["images"] - other
-        low, high = bootstrap_interval(apart)
-        row["gap"] = f"{apart.mean():+.4g} [{low:+.4g}, {high:+.4g}]" + (" ≈" if low <= 0 <= high else "")
+def _told(line):
+    """Our number, with its interval where it is one over images."""
+    if line["images"] is None or len(line["images"]) < 2:
+        return f"{line['ours']:.4g}"
+    low, high = bootstrap_interval(line["images"])
+    return f"{line['ours']:.4g} [{low:.4g}, {high:.4g}]"
+
+
+def _gap(line, reference):
+    """The difference to the reference's row of the same setting, where both are over the same images."""
+    ours, theirs = line["images"], reference and reference["images"]
+    if line is reference or ours is None or theirs is None or len(ours) != len(theirs):
+        return ""
+    low, high = bootstrap_interval(ours - theirs)
+    return f"{(ours - theirs).mean():+.4g} [{low:+.4g}, {high:+.4g}]" + (" ≈" if low <= 0 <= high else "")
 
 
 def _number(value):

@@ -1,5 +1,10 @@
 """PPT, privacy-preserving training: one person, the face sharp or hidden, and what networks trained on either say."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
 from p3mlib.anonymize import METHODS, obfuscate
 from p3mlib.experiments.evaluate import face_hole
 from p3mlib.models import fast, predict
@@ -22,6 +27,7 @@ def ppt_explorer(models, samples, test):
     if not people or not models:
         raise ValueError(f"{len(people)} portraits with a face and {len(models)} networks; at least one of each is needed")
     quick = {label: fast(model) for label, model in models.items()}
+    side_by_side = ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,))
     who, how = choice("person", people), choice("face", ["sharp", *METHODS])
     strength = slider("strength", 0.2, 0.02, 0.6, 0.02)
 
@@ -32,8 +38,8 @@ def ppt_explorer(models, samples, test):
             given = None if how.value == "mask" else strength.value
             image = obfuscate(image, sample["facemask"], how.value, given)
         panels = [(image, f"face: {how.value}"), (sample["alpha"], "the truth")]
-        for label, model in quick.items():
-            pred = predict(model, image, test.strategy, test.ratio, test.resizing)
+        preds = side_by_side.map(lambda model: predict(model, image, test.strategy, test.ratio, test.resizing), quick.values())
+        for label, pred in zip(quick, preds, strict=True):
             panels.append((pred, f"{label}\nface-hole rate {face_hole(pred, sample):.1%}"))
         return pictures(panels, height=170)
 

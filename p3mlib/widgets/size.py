@@ -27,23 +27,25 @@ def size_explorer(models, image, alpha):
         raise ValueError("no network to feed the portrait to")
     quick = {label: fast(model) for label, model in models.items()}
     which, longer = choice("network", quick), choice("longer side", SIDES, 128)
-    truth = alpha
+    truth, earlier = alpha, []
 
     def draw():
         factor = longer.value / max(truth.shape)
         shape = [network_size(side, factor) for side in truth.shape]
         seen = np.clip(resize(image, shape, "modern"), 0, 1)
+        places = " x ".join(str(side // DEEPEST) for side in shape)
+        goes_in = _grid(seen), f"what goes in: {shape[1]} x {shape[0]} px; its deepest map has {places} places (squares)"
+        if earlier:
+            yield pictures([goes_in, (earlier[0][0], "matte: the network looks ..."), *earlier[1:]], height=240)
         begin = time.perf_counter()
         pred = resize(predict(quick[which.value], seen, "resize", 1.0, "modern"), truth.shape, "modern")
         seconds = time.perf_counter() - begin
-        places = " x ".join(str(side // DEEPEST) for side in shape)
-        panels = [
-            (_grid(seen), f"what goes in: {shape[1]} x {shape[0]} px; its deepest map has {places} places (squares)"),
+        earlier[:] = [
             (pred, f"matte, {1000 * seconds:.0f} ms"),
             (truth, "the truth"),
             (heat(pred - truth), f"error: red too little, blue too much\nMAD {mad(np.clip(pred, 0, 1), truth):.4f}"),
         ]
-        return pictures(panels, height=240)
+        yield pictures([goes_in, *earlier], height=240)
 
     advice = (
         "Go from 64 px upwards. Below the size that it was trained at a network has few places to say where the person is; "

@@ -24,23 +24,26 @@ def trimap_explorer(image, alpha):
     side = min(alpha.shape)
     width = slider("kernel", max(3, side // 10), 1, max(8, side // 2), unit="px")
     hand = brush("paint the trimap onto the portrait", image, TONES)
+    earlier = []
 
     def draw():
         trimap = painted(make_trimap(alpha, width.value), hand.value)
         unknown = regions(trimap)["unknown"]
+        told = f"the trimap: {unknown.mean():.0%} unknown"
+        if earlier:
+            yield pictures([(trimap, f"{told}, being solved ..."), *earlier])
         begin = time.perf_counter()
         pred = METHODS["Closed"](image, trimap)
         seconds, error = time.perf_counter() - begin, pred - alpha
         wrong = f"MAD {mad(pred, alpha):.4f}" + (
             f", in the unknown area {mad(pred, alpha, unknown):.4f}" if unknown.any() else ""
         )
-        panels = [
-            (trimap, f"the trimap: {unknown.mean():.0%} unknown"),
+        earlier[:] = [
             (pred, f"closed-form matting, {seconds:.1f} s"),
             (alpha, "the truth"),
             (heat(np.clip(2 * error, -1, 1)), f"error, doubled: red too little, blue too much\n{wrong}"),
         ]
-        return pictures(panels)
+        yield pictures([(trimap, told), *earlier])
 
     advice = (
         "Make the kernel wider: the error grows where the colours of hair and background are alike. Then paint 'unknown' over "

@@ -1,4 +1,4 @@
-"""A JupyterLab on copies of the notebooks in profile smoke, and Chromium that looks at it; skipped with a reason without it."""
+"""A JupyterLab on copies of the notebooks, and Chromium that looks at it; skipped with a reason without it."""
 
 import contextlib
 import json
@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "lab"
+PROFILE = os.environ.get("P3M_LAB_PROFILE", "smoke")
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
@@ -38,10 +39,10 @@ def browser():
 
 @pytest.fixture(scope="session")
 def lab(browser, tmp_path_factory):
-    """Address of a JupyterLab whose notebooks have PROFILE = "smoke"; its runs and data stay in P3M_HOME, else build/lab."""
+    """(address of a JupyterLab whose notebooks have `PROFILE`, their folder); runs and data stay in P3M_HOME, else build/lab."""
     folder = tmp_path_factory.mktemp("lab")
     for path in (ROOT / "notebooks").glob("*.ipynb"):
-        (folder / path.name).write_text(path.read_text().replace('PROFILE = \\"laptop\\"', 'PROFILE = \\"smoke\\"'))
+        (folder / path.name).write_text(path.read_text().replace('PROFILE = \\"laptop\\"', f'PROFILE = \\"{PROFILE}\\"'))
     for name, values in SETTINGS.items():
         (folder / "settings" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "settings" / name).write_text(json.dumps(values))
@@ -58,6 +59,19 @@ def lab(browser, tmp_path_factory):
     finally:
         server.terminate()
         server.wait(30)
+
+
+@pytest.fixture(scope="session")
+def pages(lab, tmp_path_factory):
+    """Pages of the tables and figures that come with the project, and of the notebooks as JupyterLab saved them."""
+    home = tmp_path_factory.mktemp("pages")
+    (home / "build" / "notebooks").mkdir(parents=True)
+    links = {"tables": ROOT / "tables", "figures": ROOT / "figures", "notebooks": lab[1], "build/notebooks/laptop": lab[1]}
+    for name, place in links.items():
+        (home / name).symlink_to(place)
+    command = [sys.executable, "-m", "p3mlib", "report", "--profile", "laptop"]
+    subprocess.run(command, env=os.environ | {"P3M_HOME": str(home)}, cwd=ROOT, check=True)
+    return sorted((home / "build" / "laptop").glob("*.html"))
 
 
 def _address(server, log):

@@ -4,7 +4,19 @@ Only predicates that make sense on any data are here; each takes a `Numbers` and
 that say so. Thresholds and numbering are those of the project's list of claims.
 """
 
-from p3mlib.results.claims.board import PREDICATES, SURE, VERDICTS, asked, evaluate, named, of_profile, save, scoreboard
+from p3mlib.results.claims.board import (
+    PREDICATES,
+    SURE,
+    VERDICTS,
+    answers,
+    asked,
+    evaluate,
+    named,
+    of_profile,
+    save,
+    scoreboard,
+    verdict,
+)
 from p3mlib.results.claims.numbers import NotRun, Numbers, from_paper, from_results, from_tables
 
 __all__ = [
@@ -13,6 +25,7 @@ __all__ = [
     "VERDICTS",
     "NotRun",
     "Numbers",
+    "answers",
     "asked",
     "evaluate",
     "from_paper",
@@ -22,4 +35,5 @@ __all__ = [
     "of_profile",
     "save",
     "scoreboard",
+    "verdict",
 ]

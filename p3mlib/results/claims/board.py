@@ -38,24 +38,26 @@ def evaluate(numbers, draws=200, predicates=PREDICATES):
         ratio; not run), agreement (share of draws with the same answer; NaN where nothing was drawn, as with parameter
         counts), held (share of draws where the claim holds), numbers (or what is missing).
     """
-    rows, tables = [], [numbers.resampled(draw) for draw in range(draws)]
-    for predicate in predicates:
-        row = {"claim": predicate.__name__.upper(), "says": predicate.__doc__, "agreement": float("nan"), "held": float("nan")}
-        asked = _Asked(numbers.values)
-        try:
-            holds, shown = predicate(asked)
-        except NotRun as missing:
-            rows.append({**row, "verdict": "not run", "numbers": str(missing)})
-            continue
-        except ZeroDivisionError:
-            rows.append({**row, "verdict": "undecided", "numbers": "an error is zero"})
-            continue
-        row["held"] = float(holds)
-        if tables and any(np.size(numbers.values[key]) > 1 for key in asked.keys):
-            row |= {"agreement": _share(predicate, tables, holds), "held": _share(predicate, tables, True)}
-        sure = not row["agreement"] < SURE
-        rows.append({**row, "verdict": ("PASS" if holds else "FAIL") if sure else "undecided", "numbers": shown})
+    tables = [numbers.resampled(draw) for draw in range(draws)]
+    rows = [verdict(predicate, numbers, answers(predicate, tables)) for predicate in predicates]
     return pd.DataFrame(rows)[["claim", "says", "verdict", "agreement", "held", "numbers"]]
+
+
+def verdict(predicate, numbers, drawn):
+    """A row of `evaluate`, as a dict. Args: drawn: `answers` of the predicate on tables drawn anew from `numbers`."""
+    row = {"claim": predicate.__name__.upper(), "says": predicate.__doc__, "agreement": float("nan"), "held": float("nan")}
+    asked = _Asked(numbers.values)
+    try:
+        holds, shown = predicate(asked)
+    except NotRun as missing:
+        return row | {"verdict": "not run", "numbers": str(missing)}
+    except ZeroDivisionError:
+        return row | {"verdict": "undecided", "numbers": "an error is zero"}
+    row["held"] = float(holds)
+    if drawn and any(np.size(numbers.values[key]) > 1 for key in asked.keys):
+        row |= {"agreement": drawn.count(holds) / len(drawn), "held": drawn.count(True) / len(drawn)}
+    sure = not row["agreement"] < SURE
+    return row | {"verdict": ("PASS" if holds else "FAIL") if sure else "undecided", "numbers": shown}
 
 
 class _Asked(Numbers):
@@ -82,16 +84,15 @@ def asked(predicate, numbers):
     return known.keys
 
 
-def _share(predicate, tables, answer):
-    return float(np.mean([_answer(predicate, table) == answer for table in tables]))
-
-
-def _answer(predicate, numbers):
-    """True, False, or None where an error of zero has no ratio."""
-    try:
-        return bool(predicate(numbers)[0])
-    except ZeroDivisionError:
-        return None
+def answers(predicate, tables):
+    """What a predicate says of each table: True, False, or None where a number is missing or an error of zero has no ratio."""
+    found = []
+    for table in tables:
+        try:
+            found.append(bool(predicate(table)[0]))
+        except (NotRun, ZeroDivisionError):
+            found.append(None)
+    return found
 
 
 def scoreboard(numbers, draws=200, predicates=PREDICATES):
@@ -105,13 +106,13 @@ def scoreboard(numbers, draws=200, predicates=PREDICATES):
     board, rng, paper = evaluate(numbers, draws, predicates), np.random.default_rng(1), from_paper()
     mixed = {within: [numbers.shuffled(rng, within) for _ in range(draws)] for within in (False, True)}
     theirs, tables, chances = [], [], {False: [], True: []}
-    for predicate, verdict in zip(predicates, board["verdict"], strict=True):
+    for predicate, said in zip(predicates, board["verdict"], strict=True):
         asked = _Asked(paper.values)
         theirs.append(predicate(asked)[1])
         tables.append(" ".join(sorted({key[0] for key in asked.keys}, key=int)))
         for within, drawn in mixed.items():
-            known = verdict != "not run" and draws
-            chances[within].append(_share(predicate, drawn, True) if known else float("nan"))
+            known = said != "not run" and draws
+            chances[within].append(answers(predicate, drawn).count(True) / draws if known else float("nan"))
     board = board.rename(columns={"numbers": "ours"}).assign(
         paper=theirs, tables=tables, chance=chances[False], chance_within=chances[True]
     )

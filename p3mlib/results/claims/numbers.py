@@ -34,9 +34,10 @@ class Numbers:
     def __call__(self, table, method, setting, metric="SAD", dataset="P3M-500-P"):
         """Mean over seeds and images. Raises NotRun."""
         try:
-            return float(np.mean(self.values[str(table), method, setting, dataset, metric]))
+            value = self.values[str(table), method, setting, dataset, metric]
         except KeyError:
             raise NotRun(f"Table {table}: {method} {setting} {dataset} {metric}") from None
+        return float(value if np.ndim(value) == 0 else np.mean(value))
 
     def free(self, method, dataset, metric="SAD"):
         """Of Tables 5 and 6."""
