@@ -107,8 +107,13 @@ class MattingNetwork(nn.Module):
         """
 
     def views(self, height, width):
-        """Sizes of input, (height, width) each, at which a photograph and its mirror image are seen, of a network with such a rule:
-        the mean of its mattes is enlarged by `matte.refine`."""
+        """Sizes of input at which a network with a rule of its own sees a photograph and its mirror image.
+
+        Args:
+            height, width: of the photograph.
+        Returns:
+            list of (height, width); the mean matte is enlarged by `matte.refine`. Empty: one pass at `input_size`.
+        """
         return ()
 
     def check(self, image):

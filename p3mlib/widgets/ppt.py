@@ -28,6 +28,7 @@ def ppt_explorer(models, samples, test):
         raise ValueError(f"{len(people)} portraits with a face and {len(models)} networks; at least one of each is needed")
     quick = {label: fast(model) for label, model in models.items()}
     side_by_side = ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,))
+    earlier = []
     who, how = choice("person", people), choice("face", ["sharp", *METHODS])
     strength = slider("strength", 0.2, 0.02, 0.6, 0.02)
 
@@ -37,11 +38,16 @@ def ppt_explorer(models, samples, test):
         if how.value != "sharp":
             given = None if how.value == "mask" else strength.value
             image = obfuscate(image, sample["facemask"], how.value, given)
-        panels = [(image, f"face: {how.value}"), (sample["alpha"], "the truth")]
-        preds = side_by_side.map(lambda model: predict(model, image, test.strategy, test.ratio, test.resizing), quick.values())
-        for label, pred in zip(quick, preds, strict=True):
-            panels.append((pred, f"{label}\nface-hole rate {face_hole(pred, sample):.1%}"))
-        return pictures(panels, height=170)
+        given = (image, f"face: {how.value}"), (sample["alpha"], "the truth")
+        if earlier:
+            yield pictures(
+                [*given, *((pred, f"{label}\nlooks ...") for label, pred in zip(quick, earlier, strict=True))], height=170
+            )
+        earlier[:] = side_by_side.map(
+            lambda model: predict(model, image, test.strategy, test.ratio, test.resizing), quick.values()
+        )
+        rates = (f"{label}\nface-hole rate {face_hole(pred, sample):.1%}" for label, pred in zip(quick, earlier, strict=True))
+        yield pictures([*given, *zip(earlier, rates, strict=True)], height=170)
 
     advice = (
         "Go from sharp to blur and slowly raise the strength, for several people. The face-hole rate is how much of alpha "
