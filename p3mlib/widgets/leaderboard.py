@@ -44,12 +44,12 @@ def leaderboard_explorer(numbers):
         found = list({(line["method"], line["how"]): line for line in found[::-1]}.values())  # of several tables the first
         column = {"ours": "ours", "the paper's": "paper", "name": "method"}[order.value]
         found.sort(key=lambda r: (r[column] is None, r[column], r["method"]))
-        base = {line["how"]: line for line in found if line["method"] == reference.value}
-        shown = [
-            [r["method"], r["how"], r["table"], _told(r), _number(r["paper"]), _gap(r, base.get(r["how"]))]
-            for r in found[: most.value]
-        ]
-        header = ["method", "train:test", "table", "ours [95%]", "paper", f"less {reference.value}, paired [95%]"]
+        shown = [[r["method"], r["how"], r["table"], _told(r), _number(r["paper"])] for r in found[: most.value]]
+        header = ["method", "train:test", "table", "ours [95%]", "paper"]
+        if reference.index:
+            base = {line["how"]: line for line in found if line["method"] == reference.value}
+            shown = [[*cells, _gap(r, base.get(r["how"]))] for cells, r in zip(shown, found, strict=False)]
+            header.append(f"less {reference.value}, paired [95%]")
         said = f"{metric.value} on {dataset.value}: {len(found)} rows, the lowest is the best; {len(shown)} are shown."
         return table(header, shown, said)
 

@@ -38,16 +38,13 @@ def ppt_explorer(models, samples, test):
         if how.value != "sharp":
             given = None if how.value == "mask" else strength.value
             image = obfuscate(image, sample["facemask"], how.value, given)
-        given = (image, f"face: {how.value}"), (sample["alpha"], "the truth")
+        first = (image, f"face: {how.value}"), (sample["alpha"], "the truth")
         if earlier:
-            yield pictures(
-                [*given, *((pred, f"{label}\nlooks ...") for label, pred in zip(quick, earlier, strict=True))], height=170
-            )
-        earlier[:] = side_by_side.map(
-            lambda model: predict(model, image, test.strategy, test.ratio, test.resizing), quick.values()
-        )
+            looking = (f"{label}\nlooks ..." for label in quick)
+            yield pictures([*first, *zip(earlier, looking, strict=True)], height=170)
+        earlier[:] = side_by_side.map(lambda m: predict(m, image, test.strategy, test.ratio, test.resizing), quick.values())
         rates = (f"{label}\nface-hole rate {face_hole(pred, sample):.1%}" for label, pred in zip(quick, earlier, strict=True))
-        yield pictures([*given, *zip(earlier, rates, strict=True)], height=170)
+        yield pictures([*first, *zip(earlier, rates, strict=True)], height=170)
 
     advice = (
         "Go from sharp to blur and slowly raise the strength, for several people. The face-hole rate is how much of alpha "
