@@ -179,16 +179,6 @@ def _forward(model, rules, images, size, resizing, trimaps=None):
     return model(torch.stack(batch).to(first.device, dtype))
 
 
-def _mean_matte(model, rules, images, views, size, resizing):
-    """Mean over views of images and of their mirror images, brought to one size: (N, h, w)."""
-    total = np.zeros((len(images), *size), np.float32)
-    for view in views:
-        for turn in (slice(None), slice(None, None, -1)):
-            alphas = _planes(_forward(model, rules, [image[:, turn] for image in images], view, resizing).alpha)
-            total += [resize(alpha[:, turn], size, "modern") for alpha in alphas]
-    return total / (2 * len(views))
-
-
 def _planes(output):
     return output[:, 0].float().cpu().numpy()
 
@@ -240,12 +230,12 @@ def predict_batch(model, images, strategy="resize", ratio=0.5, resizing="legacy"
     if min(shape) < smallest:
         strategy, ratio = "resize", smallest / min(shape)
     own = rules.input_size(*shape, side)
-    if own and own != shape and (views := rules.views(*shape)):
-        alphas = _mean_matte(model, rules, images, views, own, resizing)
-        return [refine(alpha, image) for alpha, image in zip(alphas, images, strict=True)]
     coarse = _forward(model, rules, images, own or [network_size(s, ratio) for s in shape], resizing, trimaps if given else None)
     if own or strategy == "resize":
         alphas = _planes(coarse.alpha)
+        if getattr(rules, "guided", False) and alphas.shape[1:] != shape:
+            mirrored = _planes(_forward(model, rules, [image[:, ::-1] for image in images], own, resizing).alpha)
+            return [refine(alpha, image) for alpha, image in zip((alphas + mirrored[:, :, ::-1]) / 2, images, strict=True)]
         alphas = [np.clip(resize(alpha, shape, resizing), 0, 1) for alpha in alphas]
         return [_known(*pair) for pair in zip(alphas, trimaps, strict=True)] if given else alphas
     labels = coarse.segmentation.argmax(1).cpu().numpy()

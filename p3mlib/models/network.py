@@ -78,6 +78,8 @@ class MattingNetwork(nn.Module):
         mean, std:            of the normalisation, for images in [0, 1].
         multiple:             of which the sides of the input must be multiples.
         resizing:             how images are brought to the network's size; None leaves it to the profile (`inference.resize`).
+        guided:               a network with a size rule of its own for photographs: the mean matte of a smaller input and of its
+                              mirror image is enlarged by `matte.refine`.
         smallest_side:        see `inference.predict`.
         uncounted_parameters: of modules that the official network has, never uses, and the paper counts.
         official:             (pattern, replacement) from official state-dict names to ours, see `load_official`.
@@ -89,6 +91,7 @@ class MattingNetwork(nn.Module):
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     multiple = 32
     resizing = None
+    guided = False
     smallest_side = 0
     uncounted_parameters = 0
     official = ()
@@ -105,16 +108,6 @@ class MattingNetwork(nn.Module):
         Args:
             height, width: of the image. side: of the training images, 512 in the paper.
         """
-
-    def views(self, height, width):
-        """Sizes of input at which a network with a rule of its own sees a photograph and its mirror image.
-
-        Args:
-            height, width: of the photograph.
-        Returns:
-            list of (height, width); the mean matte is enlarged by `matte.refine`. Empty: one pass at `input_size`.
-        """
-        return ()
 
     def check(self, image):
         """Raise ValueError where (N, C, H, W) has other channels than `channels` or a side is not a multiple of `multiple`."""

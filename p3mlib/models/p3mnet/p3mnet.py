@@ -16,8 +16,7 @@ from p3mlib.models.p3mnet.resnet_mp import ResNet34MP
 from p3mlib.models.p3mnet.swin_mp import swin_t
 from p3mlib.models.p3mnet.vitae import vitae_s
 
-LARGEST = 256  # pixels; longer side at which P3M-Net (Lite0) sees an image
-VIEWS = (192, 256, 320)  # at which it sees a photograph
+LARGEST = 256  # pixels; longer side at which P3M-Net (Lite0) sees a photograph
 
 
 class P3MNet(MattingNetwork):
@@ -120,19 +119,12 @@ class P3MNetLite0(P3MNet):
     """P3M-Net with the encoder `Lite0MP`, ours. It sees the whole image, brought to at most `LARGEST` pixels a side."""
 
     mean = std = (0.5, 0.5, 0.5)
-    resizing = "area"
+    resizing, guided = "area", True
     frozen = ("encoder.stem.", "encoder.level")
 
     def input_size(self, height, width, side):
         """The whole image, at most `LARGEST` px: there its encoder was trained, and finds people as wholes."""
-        return self._within(LARGEST, height, width)
-
-    def views(self, height, width):
-        """The whole photograph at `VIEWS`."""
-        return [self._within(longer, height, width) for longer in VIEWS]
-
-    def _within(self, longer, height, width):
-        scale = longer / self.multiple / max(longer, height, width)
+        scale = LARGEST / self.multiple / max(LARGEST, height, width)
         return tuple(max(2, round(scale * length)) * self.multiple for length in (height, width))
 
     def stages(self):
