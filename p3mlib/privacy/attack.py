@@ -4,6 +4,9 @@ The attacker knows method, strength and face mask, and trains on other faces (P3
 attack on "mask" reaches is guessed from the surroundings alone; only what others recover beyond that leaked from the face.
 """
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import cv2
@@ -13,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from p3mlib.anonymize import METHODS, obfuscate, private_area
+from p3mlib.bars import tqdm
 from p3mlib.privacy.faces import Face, embedding, identity_distance
 from p3mlib.synthetic.portrait import photograph, render_portrait
 
@@ -21,7 +25,9 @@ SIZES = {"smoke": (24, 8, 10), "laptop": (128, 48, 60)}  # training faces, held-
 SIDE = 64  # pixels of a crop; the face takes two thirds of it
 _MARGIN = 1.5
 _BATCH, _WIDTHS, _FINE, _RATE = 12, (24, 40, 64), 8, 4e-3
+_FLAT = 1e-4  # spread of luminance below which nothing is to be told
 _PEOPLE = 10**6  # between the first training person of two seeds; held-out people start half way
+_seeding = threading.Lock()  # of the one generator that weights are drawn from
 
 
 class Faces(NamedTuple):
@@ -138,7 +144,7 @@ def train_inverter(method, strength, faces, steps, seed):
     mirrored = Faces(*(np.concatenate([a, a[:, :, ::-1]]) for a in faces))
     hidden = _tensor(hide(mirrored, method, strength))
     original, masks = _tensor(mirrored.images), torch.from_numpy(mirrored.masks[:, None]).float()
-    with torch.random.fork_rng(devices=[]):
+    with _seeding, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Inverter().to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), _RATE)
@@ -183,19 +189,29 @@ def rank1(pictures, faces, mean):
     Returns:
         float in [0, 1]; ties count as misses.
     """
-    scores = np.zeros((len(pictures),) * 2)
-    for i, (picture, mask) in enumerate(zip(pictures, faces.masks, strict=True)):
-        for j, (original, other) in enumerate(zip(*faces, strict=True)):
-            a, b, m = (_standard(x, mask & other) for x in (picture, original, mean))
-            scores[i, j] = np.corrcoef(a - m, b - m)[0, 1] if a.any() else 0
+    inside = faces.masks.reshape(len(pictures), -1).astype(float)
+    a, b, m = (np.asarray(x, float).mean(-1).reshape(len(x), -1) for x in (pictures, faces.images, mean[None]))
+    # Over the pixels that masks i and j share every sum is a product of matrices: of picture i, original j, and the mean face.
+    count = inside @ inside.T
+    of_a, of_b, of_m = (inside * a) @ inside.T / count, inside @ (inside * b).T / count, (inside * m) @ inside.T / count
+    spread_a = np.sqrt(np.maximum((inside * a * a) @ inside.T / count - of_a**2, 0))
+    spread_b = np.sqrt(np.maximum(inside @ (inside * b * b).T / count - of_b**2, 0))
+    spread_m = np.sqrt(np.maximum((inside * m * m) @ inside.T / count - of_m**2, 0))
+    ab = _correlation((inside * a) @ (inside * b).T / count - of_a * of_b, spread_a, spread_b)
+    am = _correlation((inside * a * m) @ inside.T / count - of_a * of_m, spread_a, spread_m)
+    bm = _correlation(inside @ (inside * b * m).T / count - of_b * of_m, spread_b, spread_m)
+    told_a, told_b, told_m = (np.float64(spread > _FLAT) for spread in (spread_a, spread_b, spread_m))
+    of_features_a, of_features_b = told_a + told_m - 2 * am, told_b + told_m - 2 * bm  # variances of a - m and b - m
+    known = (told_a > 0) & (of_features_a > _FLAT) & (of_features_b > _FLAT)
+    scores = np.where(known, (ab - am - bm + told_m) / np.sqrt(np.where(known, of_features_a * of_features_b, 1)), 0)
     best = scores == scores.max(1, keepdims=True)
     return float((best.diagonal() & (best.sum(1) == 1)).mean())
 
 
-def _standard(image, mask):
-    """Luminance inside the mask with zero mean and unit spread; zero where it is flat."""
-    grey = image[mask].mean(1)
-    return (grey - grey.mean()) / grey.std() if grey.std() > 1e-4 else np.zeros_like(grey)
+def _correlation(covariance, first, second):
+    """Zero where one of the two is flat."""
+    known = (first > _FLAT) & (second > _FLAT)
+    return np.where(known, covariance / np.where(known, first * second, 1), 0)
 
 
 def reconstruction_attack(method, strength, faces, steps, seed=0):
@@ -240,9 +256,12 @@ def attack_table(size="laptop", seed=0, photo=None, settings=SETTINGS):
     train, held, steps = SIZES[size] if isinstance(size, str) else size
     faces = synthetic_faces(train, seed * _PEOPLE), synthetic_faces(held, seed * _PEOPLE + _PEOPLE // 2)
     rows = []
-    for method, strength in settings:
-        recovery, network = reconstruction_attack(method, strength, faces, steps, seed)
-        rows.append(recovery._asdict() | (attack_photo(network, method, strength, *photo) if photo else {}))
+    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as side_by_side:
+        attacks = side_by_side.map(lambda setting: reconstruction_attack(*setting, faces, steps, seed), settings)
+        for (method, strength), (recovery, network) in zip(
+            settings, tqdm(attacks, desc="attack", total=len(settings), unit="setting"), strict=True
+        ):
+            rows.append(recovery._asdict() | (attack_photo(network, method, strength, *photo) if photo else {}))
     return rows
 
 
