@@ -191,15 +191,18 @@ def rank1(pictures, faces, mean):
     """
     inside = faces.masks.reshape(len(pictures), -1).astype(float)
     a, b, m = (np.asarray(x, float).mean(-1).reshape(len(x), -1) for x in (pictures, faces.images, mean[None]))
-    # Over the pixels that masks i and j share every sum is a product of matrices: of picture i, original j, and the mean face.
     count = inside @ inside.T
-    of_a, of_b, of_m = (inside * a) @ inside.T / count, inside @ (inside * b).T / count, (inside * m) @ inside.T / count
-    spread_a = np.sqrt(np.maximum((inside * a * a) @ inside.T / count - of_a**2, 0))
-    spread_b = np.sqrt(np.maximum(inside @ (inside * b * b).T / count - of_b**2, 0))
-    spread_m = np.sqrt(np.maximum((inside * m * m) @ inside.T / count - of_m**2, 0))
-    ab = _correlation((inside * a) @ (inside * b).T / count - of_a * of_b, spread_a, spread_b)
-    am = _correlation((inside * a * m) @ inside.T / count - of_a * of_m, spread_a, spread_m)
-    bm = _correlation(inside @ (inside * b * m).T / count - of_b * of_m, spread_b, spread_m)
+
+    def shared(of_first, of_second=1.0):
+        """Mean over the pixels that masks i and j share, (N, N), of a product of what belongs to picture i and to original j."""
+        return (inside * of_first) @ (inside * of_second).T / count
+
+    mean_a, mean_b, mean_m = shared(a), shared(1.0, b), shared(m)
+    squares = (shared(a * a), mean_a), (shared(1.0, b * b), mean_b), (shared(m * m), mean_m)
+    spread_a, spread_b, spread_m = (np.sqrt(np.maximum(square - mean**2, 0)) for square, mean in squares)
+    ab = _correlation(shared(a, b) - mean_a * mean_b, spread_a, spread_b)
+    am = _correlation(shared(a * m) - mean_a * mean_m, spread_a, spread_m)
+    bm = _correlation(shared(1.0, b * m) - mean_b * mean_m, spread_b, spread_m)
     told_a, told_b, told_m = (np.float64(spread > _FLAT) for spread in (spread_a, spread_b, spread_m))
     of_features_a, of_features_b = told_a + told_m - 2 * am, told_b + told_m - 2 * bm  # variances of a - m and b - m
     known = (told_a > 0) & (of_features_a > _FLAT) & (of_features_b > _FLAT)
