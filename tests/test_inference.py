@@ -13,7 +13,7 @@ from p3mlib.experiments.bench import bench, plain
 from p3mlib.matte import make_trimap
 from p3mlib.models import bases, build_model, fast, list_models, predict
 from p3mlib.models.blocks import upsample
-from p3mlib.models.inference import predict_batch
+from p3mlib.models.inference import has_bfloat16, predict_batch
 from p3mlib.models.p3mnet import fused
 from p3mlib.synthetic.portrait import render_portrait
 
@@ -170,7 +170,7 @@ def test_half_precision_is_close_and_comes_back_as_float32(name):
 def test_bench_measures_every_path(monkeypatch, capsys):
     monkeypatch.setattr("p3mlib.experiments.bench.build_model", lambda name: build_model(name, width=0.0625))
     rows = bench(["p3mnet_resnet34"], size=64, rounds=2, memory=False, progress=False)
-    assert [row["path"] for row in rows] == ["plain", "fp32", "bf16"]
+    assert [row["path"] for row in rows] == ["plain", "fp32", *["bf16"] * has_bfloat16()]
     assert rows[0]["ratio"] == 1 and all(row["ms"] > 0 and math.isnan(row["peak_mib"]) for row in rows)
     monkeypatch.setattr("p3mlib.experiments.bench._peak_memory", lambda *arguments: 1.0)
     assert main(["bench", "p3mnet_resnet34", "--size", "64", "--rounds", "1", "--json"]) == 0

@@ -196,15 +196,37 @@ def test_after_a_pretraining_only_the_last_stage_is_trained(home):
 def test_a_process_looks_at_all_files_and_decodes_them_once(home, monkeypatch):
     looks = []
     write_all = corpus.synthetic.write_all
-    monkeypatch.setattr(corpus.synthetic, "write_all", lambda *args, **options: looks.append(args) or write_all(*args, **options))
+    monkeypatch.setattr(
+        corpus.synthetic, "write_all", lambda *a, now, **options: looks.extend(now) or write_all(*a, now=now, **options)
+    )
     runs.get(experiment("basic"), SETS, progress=False)
     runs.get(experiment("tfi"), SETS, progress=False)
-    assert len(looks) == 1
+    assert sorted(looks) == sorted({"train", *(name for name, _ in SETS)})
     profile = experiment().profile
     assert corpus.kept("train", "B", profile, False) is corpus.kept("train", "B", profile, False)
     assert corpus.kept("train", "N", profile, False) is not corpus.kept("train", "B", profile, False)
     large = experiment(in_memory=False).profile
     assert isinstance(corpus.kept("train", "B", large, False), runs.datasets.Portraits)
+
+
+def test_only_images_that_are_asked_for_are_rendered(tmp_path, monkeypatch):
+    monkeypatch.setenv("P3M_HOME", str(tmp_path))
+    profile, folder = experiment().profile, tmp_path / "data" / "smoke"
+    assert corpus.size("train", "B", profile) == 16 and not folder.exists()
+    assert [s["name"] for s in corpus.samples("P3M-500-P", "N", profile, 2)] == ["p_00000", "p_00001"]
+    assert len(corpus.samples("RWP", "N", profile, 99)) == 2 and len(corpus.open_set("P3M-500-NP", "N", profile, False)) == 4
+    assert len(list(folder.glob("**/mask/*.png"))) == 6 and not (folder / "P3M-10k" / "train").exists()
+    assert len(corpus.open_set("P3M-500-P", "B", profile, False)) == 4
+
+
+def test_what_never_looks_at_the_image_is_scored_once(home, monkeypatch):
+    profile = config.load().profile("smoke")
+    mean, black = (runs.reference(method, profile, progress=False).per_image("RWP", "N") for method in reversed(runs.REFERENCES))
+    alphas = [s["alpha"] for s in corpus.samples("RWP", "N", profile, 9)]
+    assert black["MAD"].tolist() == pytest.approx([alpha.mean() for alpha in alphas])
+    assert (mean["MAD"] != black["MAD"]).all()
+    monkeypatch.setattr(runs, "evaluate", None)
+    assert runs.reference("Mean matte", profile, progress=False).per_image("RWP", "N").equals(mean)
 
 
 def test_real_photographs_stay_on_disk(home, monkeypatch):

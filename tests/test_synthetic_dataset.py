@@ -163,6 +163,34 @@ def test_counts_can_grow(tmp_path, drawn):
     assert all(grown[name] == content for name, content in small.items() if not name.endswith(".json"))
 
 
+def test_sets_can_be_drawn_one_by_one(tmp_path, drawn):
+    write(tmp_path / "a", now={"P3M-500-P": 2})
+    assert json.loads((tmp_path / "a/synth.json").read_text())["counts"] == dict.fromkeys(COUNTS, 0) | {"P3M-500-P": 2}
+    assert len(drawn) == 2 and not (tmp_path / "a/P3M-10k/train").exists()
+    for now in ({"P3M-500-P": 1}, {"RWP": 2}, {"RWP": 2, "P3M-500-P": 2}):
+        write(tmp_path / "a", now=now)
+    assert len(drawn) == 4
+    assert contents(write(tmp_path / "a")) == contents(write(tmp_path / "b")) and len(drawn) == 2 * sum(COUNTS.values())
+    with pytest.raises(ValueError, match="asked for is"):
+        write(tmp_path / "a", {**COUNTS, "train": 3}, now={"RWP": 1})
+
+
+def test_a_set_that_was_interrupted_waits_while_another_is_drawn(tmp_path, drawn, monkeypatch):
+    def interrupted(job, draw=dataset.render):
+        if job.name == "p_00002":
+            raise KeyboardInterrupt
+        return draw(job)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(dataset, "render", interrupted)
+        write(tmp_path / "a", now={"train": 4})
+    drawn.clear()
+    write(tmp_path / "a", now={"RWP": 2})
+    assert len(drawn) == 2 and (tmp_path / "a/synth.unfinished.json").exists() and not (tmp_path / "a/synth.json").exists()
+    assert datasets.is_synthetic(tmp_path / "a/RealWorldPortrait-636")
+    assert contents(write(tmp_path / "a")) == contents(write(tmp_path / "b"))
+
+
 def test_an_interrupted_call_is_continued(tmp_path, drawn, monkeypatch):
     real, calls = dataset.renderer.render_portrait, []
 

@@ -16,6 +16,7 @@ from p3mlib import anonymize, io
 from p3mlib.data.reading import READERS, Window, faults
 
 RENDER = "python -m p3mlib synth DIR"
+SYNTH_MARKERS = ("synth.json", "synth.unfinished.json")  # P3M-Synth's specification: of what is there, of what is being drawn
 SOURCES = {
     "P3M-10k": "P3M-10k is handed out under its release agreement, see https://github.com/JizhiziLi/P3M and "
     "https://github.com/ViTAE-Transformer/P3M-Net",
@@ -103,9 +104,9 @@ def _near(root, dataset):
 
 
 def is_synthetic(root):
-    """True for a folder written by P3M-Synth, which leaves its specification `synth.json` there or one level up."""
+    """True for a folder that P3M-Synth writes: its specification stands there or one level up."""
     root = Path(root).absolute()
-    return any((folder / "synth.json").is_file() for folder in (root, root.parent))
+    return any((folder / marker).is_file() for folder in (root, root.parent) for marker in SYNTH_MARKERS)
 
 
 def fingerprint(root, files):

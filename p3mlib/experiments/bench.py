@@ -16,6 +16,7 @@ from p3mlib.bars import tqdm
 from p3mlib.copy_paste import SourceFaces
 from p3mlib.experiments.train import Objective
 from p3mlib.models import build_model, count_parameters, fast, list_models, weights
+from p3mlib.models.inference import has_bfloat16
 
 ROUNDS = 7
 _FRESH = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
@@ -37,13 +38,13 @@ def plain(model):
 
 
 def paths(device):
-    """How a network can be run on a device: name -> function of the model that gives a function of the image."""
-    found = {"plain": plain, "fp32": fast, "bf16": partial(fast, dtype=torch.bfloat16)}
+    """How a network can be run on a device: name -> function of the model that gives a function of the image. Without
+    bfloat16 where a processor would emulate it: `fast` takes full precision there."""
+    types = {"fp32": None} | ({"bf16": torch.bfloat16} if device != "cpu" or has_bfloat16() else {})
+    found = {"plain": plain} | {name: partial(fast, dtype=dtype) for name, dtype in types.items()}
     if device == "cuda":
         found["fp16"] = partial(fast, dtype=torch.float16)
-    found["fp32+compile"] = partial(fast, compiled=True)
-    found["bf16+compile"] = partial(fast, dtype=torch.bfloat16, compiled=True)
-    return found
+    return found | {f"{name}+compile": partial(fast, dtype=dtype, compiled=True) for name, dtype in types.items()}
 
 
 def bench(models, size=512, rounds=ROUNDS, device=None, compiled=False, memory=True, progress=True):

@@ -13,17 +13,18 @@ _FOLDERS = {"P3M-10k": "P3M-10k", "RWP": "RealWorldPortrait-636", "CelebAMask-HQ
 _HOME_OF = {"RWP": "RWP", "CelebA": "CelebAMask-HQ"}  # every other set belongs to P3M-10k
 
 
-def root(name, profile, progress=True):
+def root(name, profile, progress=True, count=None):
     """Folder that holds a set: the real one if the environment names it, else P3M-Synth, rendered when missing.
 
     Args:
-        name: train, P3M-500-P, P3M-500-NP, RWP or CelebA. profile: config.Profile.
+        name: train, P3M-500-P, P3M-500-NP, RWP or CelebA. profile: config.Profile. count: only so many images are needed.
     """
     dataset = _HOME_OF.get(name, "P3M-10k")
     real = paths.real_root(dataset)
     if real is not None:
         return real
-    return render(profile, progress) / _FOLDERS[dataset]
+    whole = profile.data.counts[name]
+    return render(profile, progress, {name: whole if count is None else min(count, whole)}) / _FOLDERS[dataset]
 
 
 def real_root(name):
@@ -31,15 +32,17 @@ def real_root(name):
     return paths.real_root(_HOME_OF.get(name, "P3M-10k"))
 
 
-_complete = set()  # what this process has seen complete: looking at every file takes a while
+_complete = {}  # what this process has seen complete: looking at every file takes a while
 
 
-def render(profile, progress):
-    """Render P3M-Synth in the profile's numbers where it is missing; returns its folder."""
+def render(profile, progress, counts=None):
+    """Render the first `counts` = {set: number} of P3M-Synth where they are missing, by default all; returns its folder."""
     spec, folder = profile.data, paths.data(profile.name)
-    if (folder, repr(spec)) not in _complete or not datasets.is_synthetic(folder):
-        synthetic.write_all(folder, spec.counts, spec.size, spec.seed, progress=progress)
-        _complete.add((folder, repr(spec)))
+    counts, key = counts or spec.counts, (folder, repr(spec))
+    seen = _complete.get(key, {}) if datasets.is_synthetic(folder) else {}
+    if any(count > seen.get(name, -1) for name, count in counts.items()):
+        synthetic.write_all(folder, spec.counts, spec.size, spec.seed, progress=progress, now=counts)
+        _complete[key] = seen | {name: max(count, seen.get(name, 0)) for name, count in counts.items()}
     return folder
 
 
@@ -61,9 +64,10 @@ def check_real_roots():
             celeba.open_faces(root, limit=1)
 
 
-def open_set(name, domain, profile, progress=True):
-    """Portraits of one set, or the Faces of CelebA, real or synthetic; see `data_root` and `datasets.open_dataset`."""
-    return _open(name, root(name, profile, progress), domain)
+def open_set(name, domain, profile, progress=True, count=None):
+    """Portraits of one set, or the Faces of CelebA, real or synthetic, with at least the first `count` images, by default
+    all; see `root` and `datasets.open_dataset`."""
+    return _open(name, root(name, profile, progress, count), domain)
 
 
 def _open(name, root, domain):
@@ -115,10 +119,16 @@ def available(sets, profile):
 def samples(name, domain, profile, count):
     """The first `count` samples of a set for looking at; an empty list where the data is missing."""
     try:
-        portraits = open_set(name, domain, profile)
+        portraits = open_set(name, domain, profile, count=count)
     except datasets.MissingData:
         return []
     return [portraits[i] for i in range(min(count, len(portraits)))]
+
+
+def size(name, domain, profile):
+    """Number of images of a set; none is rendered to count them. Raises datasets.MissingData where real ones are missing."""
+    real = real_root(name)
+    return profile.data.counts[name] if real is None else len(_open(name, real, domain))
 
 
 def example(name, domain, profile, among=24):
@@ -143,8 +153,7 @@ def identity(name, domain, profile):
 
 def check_batch(experiment):
     """ValueError where an experiment's training set has fewer images than one batch."""
-    real, profile, batch = real_root("train"), experiment.profile, experiment.train.batch_size
-    count = len(_open("train", real, experiment.row.domain)) if real else profile.data.counts["train"]
+    count, batch = size("train", experiment.row.domain, experiment.profile), experiment.train.batch_size
     if count < batch:
         raise ValueError(f"{experiment.name}: {count} training images are fewer than one batch of {batch}")
 

@@ -82,7 +82,8 @@ def trainings(names, profile):
 
 
 def _untrained(names, profile):
-    """Tasks of the traditional methods whose results these notebooks show."""
+    """Tasks of what is scored without training for these notebooks: traditional methods, and what never looks at the image."""
+    from p3mlib.experiments import runs
     from p3mlib.experiments.tasks import Untrained
 
     grid, scale, tasks = config.load(), config.load().profile(profile), []
@@ -90,11 +91,12 @@ def _untrained(names, profile):
         methods = [method for method, function in grid.tables[number].methods.items() if function]
         there, _ = corpus.available(grid.tables[number].sets, scale) if methods else ([], {})
         tasks += [Untrained(method, tuple(there), scale) for method in methods if there]
-    return tasks
+    there = tuple(corpus.available(runs.REFERENCE_SETS, scale)[0]) if trainings(names, profile)[0] else ()  # no training, no mean
+    return tasks + [Untrained(method, there, scale) for method in runs.REFERENCES if there]
 
 
 def untrained(names, profile):
-    """The runs of the traditional methods whose results these notebooks show, whether they are there or not: list of runs.Run."""
+    """The runs of `_untrained`, whether they are there or not: list of runs.Run."""
     return [task.run() for task in _untrained(names, profile)]
 
 

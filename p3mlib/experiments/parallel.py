@@ -51,11 +51,11 @@ def fill(tasks, jobs=None, progress=True, scheduler=None):
     if scheduler and processes.state().num_processes > 1:
         raise ValueError("a launcher shares one training among its processes; leave out either the launcher or --scheduler")
     profile = tasks[0].profile
-    if any(paths.real_root(name) is None for name in paths.REAL_ROOTS):
-        with processes.state().main_process_first():
-            corpus.render(profile, progress)  # before the workers would all begin to
     everything = with_needs(tasks)
     todo = {name: everything[name] for name in processes.agreed([n for n, task in everything.items() if not task.is_done()])}
+    if todo and any(paths.real_root(name) is None for name in paths.REAL_ROOTS):
+        with processes.state().main_process_first():
+            corpus.render(profile, progress)  # before the workers would all begin to
     needed = {task.need.run().id for task in todo.values() if task.need}
     jobs = min(jobs or _fitting(profile.train.threads), len(todo.keys() - needed))  # who needs another waits for it
     bar = {"total": len(everything), "initial": len(everything) - len(todo), "desc": "runs", "unit": "run"}

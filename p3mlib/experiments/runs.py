@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -29,17 +30,19 @@ from p3mlib import paths
 from p3mlib.data import datasets
 from p3mlib.experiments import corpus, processes
 from p3mlib.experiments.config import precision
-from p3mlib.experiments.evaluate import evaluate, transition_only, with_regions
+from p3mlib.experiments.evaluate import evaluate, mean_matte, transition_only, whole_image, with_regions
 from p3mlib.experiments.forecast import Forecast
 from p3mlib.experiments.train import check_start, fit
 from p3mlib.io import DamagedFile, read_matte, write_image, write_text
 from p3mlib.models import bases, from_pretrained
-from p3mlib.models.inference import fast, predict_batch
+from p3mlib.models.inference import fast, predict_batch, resize
 from p3mlib.models.pretrained import WEIGHTS
 from p3mlib.traditional import METHODS
 
 log = logging.getLogger(__name__)
 GALLERY = 6  # predictions kept per test set
+REFERENCES = ("All background", "Mean matte")  # what never looks at the image
+REFERENCE_SETS = (("P3M-500-P", "B"), ("P3M-500-P", "N"), ("P3M-500-NP", "N"), ("RWP", "N"))  # and what it is scored on
 
 
 @dataclass(frozen=True)
@@ -189,9 +192,11 @@ def tests_of(sets, profile):
     return {pair: {**how, "data": corpus.identity(*pair, profile), "score": with_regions.__name__} for pair in sets}
 
 
-def untrained_tests_of(sets, profile):
-    """As `tests_of`, for a traditional method."""
-    return {pair: {"side": profile.test.traditional_side, "data": corpus.identity(*pair, profile)} for pair in sets}
+def untrained_tests_of(method, sets, profile):
+    """As `tests_of`, for a traditional method or one of REFERENCES."""
+    how = {"mattes": corpus.identity("train", "B", profile)} if method == "Mean matte" else {}
+    how |= {} if method in REFERENCES else {"side": profile.test.traditional_side}
+    return {pair: {**how, "data": corpus.identity(*pair, profile)} for pair in sets}
 
 
 def get(experiment, sets, progress=True):
@@ -302,42 +307,62 @@ def of_rows(grid, rows, profile, seed=0, sets=None):
 
 
 def untrained_folder(method, sets, profile):
-    """Folder of a traditional method's run on `sets`, whether it exists or not; arguments as in `untrained`."""
+    """Folder of an untrained method's run on `sets`, whether it exists or not; arguments as in `untrained`."""
     data = hashlib.sha256(json.dumps([corpus.identity(*pair, profile) for pair in sets]).encode()).hexdigest()
-    return paths.runs(profile.name) / f"{method.lower()}-{profile.test.traditional_side or 'full'}-{data[:8]}"
+    side = 0 if method in REFERENCES else profile.test.traditional_side
+    return paths.runs(profile.name) / f"{method.lower().replace(' ', '-')}-{side or 'full'}-{data[:8]}"
 
 
 def untrained(method, sets, profile, progress=True):
-    """The run of a traditional method, scored in the transition area of `sets`; cached like a trained one.
+    """The run of a traditional method, scored in the transition area of `sets`, or of one of REFERENCES, scored everywhere;
+    cached like a trained one.
 
     Args:
-        method: key of traditional.METHODS. sets: iterable of (set, domain). profile: config.Profile.
+        method: key of traditional.METHODS, or one of REFERENCES. sets: iterable of (set, domain). profile: config.Profile.
     Returns:
         Run.
     Raises:
         datasets.MissingData: images that are needed are not there.
     """
-    run, side = Run(untrained_folder(method, sets, profile)), profile.test.traditional_side
-    tests = untrained_tests_of(sets, profile)
+    run, tests = Run(untrained_folder(method, sets, profile)), untrained_tests_of(method, sets, profile)
     found = _found(run, tests)
     if processes.agreed(found):
         return found
+    how = {"score": whole_image} if method in REFERENCES else {"score": transition_only, "side": profile.test.traditional_side}
     with _writing(run):
         if processes.state().is_main_process and not run.record.get("finished"):
             run.update(method=method, finished=_now(), evaluations={}, **provenance())
         for (name, domain), test in tests.items():
-            _score(run, name, domain, profile, test, _Traditional, (method,), progress, score=transition_only, side=side)
+            make = _Constant if method in REFERENCES else _Traditional
+            _score(run, name, domain, profile, test, make, (method, profile, progress), progress, **how)
     return run
+
+
+def reference(method, profile, progress=True):
+    """The run of one of REFERENCES, on those of REFERENCE_SETS that are there; errors as in `untrained`."""
+    return untrained(method, corpus.available(REFERENCE_SETS, profile)[0], profile, progress)
 
 
 class _Traditional:
     """Predictor of a traditional method by name."""
 
-    def __init__(self, method):
+    def __init__(self, method, *_):
         self.estimate = METHODS[method]
 
     def __call__(self, sample):
         return self.estimate(sample["image"], sample["trimap"])
+
+
+class _Constant:
+    """Predictor of one matte, whatever the image: of one of REFERENCES."""
+
+    def __init__(self, method, profile, progress):
+        shape = profile.data.size
+        mean = method == "Mean matte"
+        self.matte = mean_matte(corpus.open_set("train", "B", profile, progress), shape) if mean else np.zeros(shape, np.float32)
+
+    def __call__(self, sample):
+        return resize(self.matte, sample["alpha"].shape)
 
 
 def _now():

@@ -47,7 +47,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Untrained:
-    """A traditional method, scored on `sets`: see `runs.untrained`."""
+    """A traditional method, or what never looks at the image, scored on `sets`: see `runs.untrained`."""
 
     method: str
     sets: tuple
@@ -68,7 +68,7 @@ class Untrained:
 
     def is_done(self):
         """True where nothing is left to do."""
-        return runs.is_done(self.run(), runs.untrained_tests_of(self.sets, self.profile))
+        return runs.is_done(self.run(), runs.untrained_tests_of(self.method, self.sets, self.profile))
 
     def do(self, progress=True):
         """Do what is left to do, with progress bars."""

@@ -10,16 +10,13 @@ import pandas as pd
 from p3mlib.data.datasets import MissingData
 from p3mlib.experiments import config, corpus, runs
 from p3mlib.experiments.bench import bench
-from p3mlib.experiments.evaluate import evaluate, mean_matte
 from p3mlib.models import build_model, count_parameters
-from p3mlib.models.inference import resize
 
 COLUMNS = "table method backbone setting dataset metric value unit note cp obfuscation modules".split()
 COLUMNS += "paper low high at_paper_size images seed run".split()
 PAPER_KILOPIXELS = {"RWP": 1300, "P3M-500-P": 1720, "P3M-500-NP": 1720}  # the paper's mean image, MAD x this = SAD
 UNITS = {"SAD": "1e3", "Grad": "1e3", "Conn": "1e3", "Params": "M", "Inference time": "s"}
 AREAS = {3: "-U"}  # table -> what the names of the errors that it reads end in
-REFERENCES = ("All background", "Mean matte")
 RELEASED = ", released weights"  # what the methods of rows end in whose weights are the authors', see released.py
 
 
@@ -200,26 +197,17 @@ def reference_results(number, profile, progress=True):
     """What two predictors score that never look at the image: all background, and the mean training matte."""
     grid = config.load()
     scale, found = grid.profile(profile), []
-    for dataset, domain in grid.tables[number].sets:
-        errors, note = (None, None), ""
+    _, reasons = corpus.available(grid.tables[number].sets, scale)
+    for method in runs.REFERENCES:
         try:
-            portraits, matte = corpus.open_set(dataset, domain, scale, progress), mean_training_matte(profile)
-            errors = [_constant_errors(constant, portraits, progress) for constant in (np.zeros_like(matte), matte)]
+            run, missing = runs.reference(method, scale, progress), ""
         except MissingData as error:
-            note = str(error).splitlines()[0]
-        found += [Result(m, f"-:{domain}", dataset, e, note=note) for m, e in zip(REFERENCES, errors, strict=True)]
+            run, missing = None, str(error).splitlines()[0]
+        for dataset, domain in grid.tables[number].sets:
+            note = missing or reasons.get((dataset, domain), "")
+            errors = None if note else run.per_image(dataset, domain)
+            found.append(Result(method, f"-:{domain}", dataset, errors, note=note))
     return found
-
-
-def _constant_errors(matte, portraits, progress):
-    return evaluate(lambda sample: resize(matte, sample["alpha"].shape), portraits, progress=progress)
-
-
-@cache
-def mean_training_matte(profile):
-    """Mean of the mattes of a profile's training set, (H, W) float32; raises MissingData where there are none."""
-    scale = config.load().profile(profile)
-    return mean_matte(corpus.open_set("train", "B", scale), scale.data.size)
 
 
 def summary(results, metrics, scaled):

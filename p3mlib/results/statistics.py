@@ -73,7 +73,7 @@ def statistics_table(profile, limit=100):
     columns = {}
     with paths.synthetic_only():
         for name, domain in SYNTHETIC:
-            columns[f"P3M-Synth {name}"] = corpus.open_set(name, domain, scale)
+            columns[f"P3M-Synth {name}"] = corpus.open_set(name, domain, scale, count=limit)
     for name, domain in REAL:
         try:
             columns[f"Photographs {name}"] = datasets.open_dataset(name, root, domain) if root else None

@@ -47,7 +47,7 @@ def _counted(scale):
     parts = []
     for name, domain in (("train", "B"), ("P3M-500-P", "B"), ("P3M-500-NP", "N")):
         try:
-            parts.append(str(len(corpus.open_set(name, domain, scale))))
+            parts.append(str(corpus.size(name, domain, scale)))
         except datasets.MissingData:
             parts.append("-")
     return " + ".join(parts)
@@ -65,6 +65,8 @@ def _side(profile):
 
 
 def _masks(profile):
+    if corpus.real_root("P3M-500-P") is None:
+        return ""
     try:
         masked = corpus.open_set("P3M-500-P", "B", config.load().profile(profile)).has("facemask")
     except datasets.MissingData:

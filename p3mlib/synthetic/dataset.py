@@ -1,7 +1,7 @@
 """P3M-Synth on disk: procedural portraits written into the released folder layouts.
 
-`synth.json` in the root holds the specification and is written last: it marks a complete data set. Every image is drawn
-from its own seed, so counts can grow without changing what is there, and the bytes do not depend on the number of jobs.
+`synth.json` in the root holds the specification and is written last: all images that it counts are there. Every image is
+drawn from its own seed, so counts can grow without changing what is there, and the bytes do not depend on the number of jobs.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from filelock import FileLock
 
 from p3mlib import anonymize, io, matte
 from p3mlib.bars import tqdm
@@ -22,7 +23,8 @@ from p3mlib.data import celeba, datasets
 from p3mlib.synthetic import portrait as renderer
 
 SYNTH_VERSION = 7  # raise it whenever the same seed gives other pixels
-FINISHED, STARTED = "synth.json", "synth.unfinished.json"
+FINISHED, STARTED = datasets.SYNTH_MARKERS
+_LOCK = "synth.lock"  # one process at a time draws into a folder
 _FLUSH = 200  # images between two writings of landmarks.json and attributes.json
 
 
@@ -68,7 +70,7 @@ def image_name(set_name, index):
     return str(index) if set_name == "CelebA" else f"{'r' if set_name == 'RWP' else 'p'}_{index:05d}"
 
 
-def write_all(root, counts, size, seed, jobs=None, progress=True, force=False):
+def write_all(root, counts, size, seed, jobs=None, progress=True, force=False, now=None):
     """Write P3M-Synth: root/{P3M-10k, RealWorldPortrait-636, CelebAMask-HQ} and root/synth.json.
 
     Files that are there are kept, so an interrupted call goes on where it stopped and counts can grow.
@@ -81,13 +83,14 @@ def write_all(root, counts, size, seed, jobs=None, progress=True, force=False):
         jobs:     processes; None means one per CPU. The files do not depend on it.
         progress: show a progress bar.
         force:    where P3M-Synth of another specification stands, delete and replace it instead of raising.
+        now:      {set: number}: of `counts` draw only the first so many images of these sets, the rest in a later call.
     Returns:
         Path of root.
     Raises:
         ValueError: unknown set, bad count, size or seed; root holds P3M-Synth of another specification (other size,
             seed or version, or more images than asked for), or images that P3M-Synth did not write.
     """
-    return _write(root, {name: SETS[name].folder for name in SETS}, counts, size, seed, jobs, progress, force)
+    return _write(root, {name: SETS[name].folder for name in SETS}, counts, size, seed, jobs, progress, force, now)
 
 
 def write_p3m(root, counts, size, seed, jobs=None, progress=True, force=False):
@@ -113,29 +116,35 @@ def write_celeba(root, count, size, seed, jobs=None, progress=True, force=False)
     return _write(root, {"CelebA": ""}, {"CelebA": count}, size, seed, jobs, progress, force)
 
 
-def _write(root, folders, counts, size, seed, jobs, progress, force):
-    root = Path(root)
-    spec = _specification(folders, counts, size, seed)
-    finished = _prepare(root, folders, spec, force)
-    todo, records = [], {}
-    for name, folder in folders.items():
-        records[name] = _load_records(root / folder)
-        todo += _missing_items(name, root / folder, spec, records[name])
-    if finished and not todo:
+def _write(root, folders, counts, size, seed, jobs, progress, force, now=None):
+    root, whole = Path(root), _specification(folders, counts, size, seed)
+    now = whole if now is None else _specification(folders, now, size, seed)
+    if _prepare(root, folders, whole, now, force) is None:
         return root
-    io.write_text(root / STARTED, json.dumps(spec, indent=1))
-    (root / FINISHED).unlink(missing_ok=True)
-    places = {name: root / folder for name, folder in folders.items() if spec["counts"][name]}
-    try:
-        for count, (job, record) in enumerate(_run(todo, jobs, progress), 1):
-            records[job.set_name][job.name] = record
-            if count % _FLUSH == 0:
-                _save_records(places, records)
-    finally:
-        _save_records(places, records)
-    io.write_text(root / FINISHED, json.dumps(spec, indent=1))
-    (root / STARTED).unlink(missing_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / _LOCK):
+        try:
+            if (plan := _prepare(root, folders, whole, now, force)) is not None:  # another process may have drawn it meanwhile
+                _draw(root, folders, plan, jobs, progress)
+        finally:
+            (root / _LOCK).unlink(missing_ok=True)  # while it is held: who waits for it makes a new one
     return root
+
+
+def _draw(root, folders, plan, jobs, progress):
+    io.write_text(root / STARTED, json.dumps(plan.spec, indent=1))
+    (root / FINISHED).unlink(missing_ok=True)
+    places = {name: root / folder for name, folder in folders.items() if plan.spec["counts"][name]}
+    try:
+        for count, (job, record) in enumerate(_run(plan.todo, jobs, progress), 1):
+            plan.records[job.set_name][job.name] = record
+            if count % _FLUSH == 0:
+                _save_records(places, plan.records)
+    finally:
+        _save_records(places, plan.records)
+    if plan.last:
+        io.write_text(root / FINISHED, json.dumps(plan.spec, indent=1))
+        (root / STARTED).unlink(missing_ok=True)
 
 
 def _specification(folders, counts, size, seed):
@@ -153,25 +162,50 @@ def _specification(folders, counts, size, seed):
     return {"version": SYNTH_VERSION, "size": [int(side) for side in size], "seed": int(seed), "counts": counts}
 
 
-def _prepare(root, folders, spec, force):
-    """True when root holds exactly this data set, finished. False when it can be begun or continued; ValueError."""
+class _Plan(NamedTuple):
+    """What a call has to draw: the specification of all that was begun, the jobs, what is known of complete images, and
+    whether nothing is missing afterwards."""
+
+    spec: dict
+    todo: list
+    records: dict
+    last: bool
+
+
+def _prepare(root, folders, whole, now, force):
+    """The _Plan that leads to what `now` counts, None where all of it is there. ValueError unless root can hold `whole`."""
+    begun = _begun(root, folders, whole, force)
+    spec = {**whole, "counts": {name: max(count, begun.get(name, 0)) for name, count in now["counts"].items()}}
+    records = {name: _load_records(root / folder) for name, folder in folders.items()}
+    todo, lacking = (
+        [job for name, folder in folders.items() for job in _missing_items(name, root / folder, those, records[name])]
+        for those in (now, spec)
+    )
+    last = len(todo) == len(lacking)
+    if not todo and begun == spec["counts"] and (root / FINISHED).is_file() == last:
+        return None
+    return _Plan(spec, todo, records, last)
+
+
+def _begun(root, folders, whole, force):
+    """{set: number of images} that earlier calls wrote or began, {} for a new folder; ValueError where they do not fit."""
     markers = [root / name for name in (FINISHED, STARTED) if (root / name).is_file()]
     if not markers:
         strange = [root / folder for folder in folders.values() if _holds_images(root / folder)]
         if strange:
             raise ValueError(f"{strange[0]} holds images that P3M-Synth did not write; choose another folder or move them away")
-        return False
+        return {}
     try:
         there = json.loads(markers[0].read_text())
-        fits = all(there[key] == spec[key] for key in ("version", "size", "seed"))
-        fits = fits and all(spec["counts"].get(name, 0) >= count for name, count in there["counts"].items())
+        fits = all(there[key] == whole[key] for key in ("version", "size", "seed"))
+        fits = fits and all(whole["counts"].get(name, 0) >= count for name, count in there["counts"].items())
     except (ValueError, KeyError, TypeError):
         there, fits = "unreadable", False
     if fits:
-        return markers[0].name == FINISHED and there == spec
+        return there["counts"]
     if not force:
         raise ValueError(
-            f"{root} holds P3M-Synth with the specification {there}, asked for is {spec}. "
+            f"{root} holds P3M-Synth with the specification {there}, asked for is {whole}. "
             f"Delete {root} to render it anew, choose another folder, or replace it with force=True"
         )
     for marker in (root / FINISHED, root / STARTED):
@@ -179,7 +213,7 @@ def _prepare(root, folders, spec, force):
     for name, folder in folders.items():
         for path in _own_paths(name, root / folder):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    return False
+    return {}
 
 
 def _own_paths(set_name, folder):

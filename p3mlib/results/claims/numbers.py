@@ -130,7 +130,7 @@ def from_tables(profile, released=False):
     for file in filter(lambda f: f.exists(), files):
         kinds = {"seed": "Int64", **dict.fromkeys(("table", "setting", "cp", "run"), str)}
         frame = pd.read_csv(file, dtype=kinds, keep_default_na=False, na_values=[""])
-        frame = frame[~frame["method"].isin(report.REFERENCES) & frame["value"].notna()]
+        frame = frame[~frame["method"].isin(runs.REFERENCES) & frame["value"].notna()]
         frame = frame[frame["method"].str.endswith(report.RELEASED) == released]
         sizes = report.at_paper_scale(frame)
         text = frame[["setting", "cp", "run"]].fillna("")
