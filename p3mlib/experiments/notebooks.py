@@ -81,8 +81,9 @@ def trainings(names, profile):
     return possible, sorted({experiment.name for experiment in wanted} - {experiment.name for experiment in possible})
 
 
-def _untrained(names, profile):
-    """Tasks of what is scored without training for these notebooks: traditional methods, and what never looks at the image."""
+def _untrained(names, profile, references=True):
+    """Tasks of what is scored without training for these notebooks: traditional methods and, with `references`, what never looks
+    at the image."""
     from p3mlib.experiments import runs
     from p3mlib.experiments.tasks import Untrained
 
@@ -91,13 +92,14 @@ def _untrained(names, profile):
         methods = [method for method, function in grid.tables[number].methods.items() if function]
         there, _ = corpus.available(grid.tables[number].sets, scale) if methods else ([], {})
         tasks += [Untrained(method, tuple(there), scale) for method in methods if there]
-    there = tuple(corpus.available(runs.REFERENCE_SETS, scale)[0]) if trainings(names, profile)[0] else ()  # no training, no mean
+    references = references and trainings(names, profile)[0]  # without training images there is no mean matte
+    there = tuple(corpus.available(runs.REFERENCE_SETS, scale)[0]) if references else ()
     return tasks + [Untrained(method, there, scale) for method in runs.REFERENCES if there]
 
 
-def untrained(names, profile):
+def untrained(names, profile, references=True):
     """The runs of `_untrained`, whether they are there or not: list of runs.Run."""
-    return [task.run() for task in _untrained(names, profile)]
+    return [task.run() for task in _untrained(names, profile, references)]
 
 
 def prepare(names, profile, jobs=None, progress=True, scheduler=None):

@@ -132,7 +132,7 @@ def use(notebook, profile):
     if not names:
         raise ValueError(f"no notebook '{notebook}'; name it by two digits, as \"02\"")
     wanted = [runs.needed_folder(e) for e in notebooks.trainings(names, profile)[0]]
-    wanted += [run.folder for run in notebooks.untrained(names, profile)]
+    wanted += [run.folder for run in notebooks.untrained(names, profile, references=False)]
     missing = [path for path in wanted if not runs.Run(path).record.get("finished")]
     brought = None if os.environ.get(notebooks.EXECUTED) else folder(profile)
     runs.also_in(brought and (lambda name: Brought(brought / name) if (brought / name).is_dir() else None))
