@@ -279,7 +279,7 @@ def within_noise(cell):
 def small_images(results):
     """True where the images are so small that SAD is printed at the paper's size."""
     sizes = [r.errors["megapixels"].mean() for r in results if r.errors is not None]
-    return bool(sizes) and max(sizes) < 0.5
+    return bool(sizes and max(sizes) < 0.5)
 
 
 def at_paper_scale(frame):
