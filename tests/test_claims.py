@@ -1,11 +1,15 @@
 """The claims hold on the paper's own numbers, say what is missing, and know what is within the noise."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from p3mlib import paths
 from p3mlib.__main__ import main
 from p3mlib.drawing import plots
+from p3mlib.experiments import shipped
 from p3mlib.results import claims, report
 from p3mlib.results.claims import Numbers, methods
 from p3mlib.results.claims.numbers import EARLIER, VARIANTS
@@ -107,6 +111,16 @@ def test_a_cache_that_is_not_the_tables_does_not_count(written, home):
     frame.to_csv(written, index=False)
     numbers, per_image = claims.from_tables("smoke")
     assert per_image == 0 and numbers.values["4", "SHM", "B:N", "P3M-500-P", "SAD"].shape == (2, 1)
+
+
+def test_committed_tables_are_read_with_the_errors_that_come_with_the_project(home):
+    committed = paths.shipped("laptop").parent / "table_7.csv"
+    shipped.folder.cache_clear()
+    paths.tables("laptop").mkdir(parents=True)
+    shutil.copy(committed, paths.tables("laptop"))
+    _, per_image = claims.from_tables("laptop")
+    assert per_image == 1
+    shipped.folder.cache_clear()
 
 
 def test_no_tables_says_what_to_run(home):

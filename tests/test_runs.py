@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from p3mlib.data.datasets import MissingData
-from p3mlib.experiments import config, corpus, runs
+from p3mlib.data.datasets import SYNTH_MARKERS, MissingData
+from p3mlib.experiments import config, corpus, runs, untrained
 from p3mlib.experiments.parallel import run_all
 from p3mlib.experiments.profiles import TrainChange
 from p3mlib.experiments.train import build, fit, learning_rate
@@ -221,12 +221,14 @@ def test_only_images_that_are_asked_for_are_rendered(tmp_path, monkeypatch):
 
 def test_what_never_looks_at_the_image_is_scored_once(home, monkeypatch):
     profile = config.load().profile("smoke")
-    mean, black = (runs.reference(method, profile, progress=False).per_image("RWP", "N") for method in reversed(runs.REFERENCES))
+    mean, black = (
+        untrained.reference(method, profile, progress=False).per_image("RWP", "N") for method in reversed(untrained.REFERENCES)
+    )
     alphas = [s["alpha"] for s in corpus.samples("RWP", "N", profile, 9)]
     assert black["MAD"].tolist() == pytest.approx([alpha.mean() for alpha in alphas])
     assert (mean["MAD"] != black["MAD"]).all()
     monkeypatch.setattr(runs, "evaluate", None)
-    assert runs.reference("Mean matte", profile, progress=False).per_image("RWP", "N").equals(mean)
+    assert untrained.reference("Mean matte", profile, progress=False).per_image("RWP", "N").equals(mean)
 
 
 def test_real_photographs_stay_on_disk(home, monkeypatch):
@@ -268,6 +270,16 @@ def test_missing_real_data_is_an_explanation(home, monkeypatch):
     assert runs.folder(experiment()) is None
 
 
+def test_a_real_root_in_which_p3m_synth_is_not_drawn_to_its_end_is_refused(home, monkeypatch):
+    monkeypatch.setenv("P3M_ROOT", str(home / "part" / "P3M-10k"))
+    corpus.synthetic.write_all(home / "part", {"P3M-500-P": 1}, 32, 0, jobs=1, progress=False)
+    corpus.check_real_roots()
+    finished, started = (home / "part" / name for name in SYNTH_MARKERS)
+    finished.rename(started)  # as an interrupted call leaves it
+    with pytest.raises(MissingData, match="not all is drawn; python -m p3mlib synth"):
+        corpus.check_real_roots()
+
+
 def test_learning_rate():
     train = config.load().profile("smoke").train
     values = [learning_rate(train, done) for done in np.linspace(0, 1, 101)]
@@ -303,10 +315,10 @@ def test_the_gallery_holds_the_first_predictions(home):
 def test_untrained_methods_are_cached_too(home, monkeypatch):
     profile = config.load().profile("smoke")
     sets = [("P3M-500-P", "B"), ("P3M-500-P", "N")]
-    run = runs.untrained("Closed", sets, profile, progress=False)
+    run = untrained.get("Closed", sets, profile, progress=False)
     assert [len(run.per_image(*pair)) for pair in sets] == [4, 4] and run.id.startswith("closed-")
     monkeypatch.setattr(runs, "evaluate", None)
-    assert runs.untrained("Closed", sets, profile, progress=False).id == run.id
+    assert untrained.get("Closed", sets, profile, progress=False).id == run.id
 
 
 def test_run_json_is_readable(home):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from p3mlib import paths
-from p3mlib.experiments import config, notebooks, runs, shipped
+from p3mlib.experiments import config, notebooks, runs, shipped, untrained
 from p3mlib.models import bases
 
 ROOT = paths.shipped("laptop").parent
@@ -38,7 +38,8 @@ def test_every_run_of_the_committed_tables_is_in_the_archive_and_nothing_else():
         name for name in packed - shown if name.split("-s0-")[0] in ("p3mnet_r34_fcp1", "p3mnet_r34_fcp2", "p3mnet_r34_fcp3")
     }
     references = {
-        runs.untrained_folder(method, runs.REFERENCE_SETS, config.load().profile("laptop")).name for method in runs.REFERENCES
+        untrained.folder(method, untrained.REFERENCE_SETS, config.load().profile("laptop")).name
+        for method in untrained.REFERENCES
     }
     assert shown <= packed and packed - shown == only_for_notebooks | references
     assert all(f"{name}/run.json" in names for name in packed)
@@ -71,7 +72,6 @@ def test_networks_of_explorer_ppt_bring_weights_of_their_own(kernel):
 def test_what_make_paper_executes_reads_nothing_that_came(kernel, monkeypatch):
     monkeypatch.setenv(notebooks.EXECUTED, "1")
     assert "11 are trained here now" in shipped.use("06", "laptop").text
-    assert runs.place("laptop", "basic-s0") == paths.runs("laptop") / "basic-s0"
     assert not (kernel / "build").exists()
 
 
@@ -80,7 +80,7 @@ def test_a_run_of_the_cache_comes_first(kernel):
     own = runs.Run(runs.folder(config.load().experiment("basic", "laptop")))
     own.folder.mkdir(parents=True)
     own.update(finished="now")
-    assert runs.place("laptop", own.id) == own.folder
+    assert shipped.place("laptop", own.id) == own.folder
     with pytest.raises(FileNotFoundError, match="no weights to score"):
         of("basic")
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from p3mlib import paths
-from p3mlib.experiments import config, runs
+from p3mlib.experiments import config, untrained
 from p3mlib.results import report
 from p3mlib.results.table import Difference, Table, make
 
@@ -35,7 +35,7 @@ def made_up(tmp_path, monkeypatch):
 
     def references(number, profile, progress):
         sets = grid.tables[number].sets
-        return [result(method, f"-:{domain}", name, 500.0) for name, domain in sets for method in runs.REFERENCES]
+        return [result(method, f"-:{domain}", name, 500.0) for name, domain in sets for method in untrained.REFERENCES]
 
     monkeypatch.setattr(report, "table_results", results)
     monkeypatch.setattr(report, "reference_results", references)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from p3mlib.experiments import runs
+from p3mlib.experiments import untrained
 from p3mlib.results import takeaways
 
 R34, SWIN = "P3M-Net (R34)", "P3M-Net (Swin-T)"
@@ -19,7 +19,7 @@ def reference(monkeypatch):
 
 def printed(cells, mad=0.05):
     """Something with a summary, in which every label has that MAD on P3M-500-P."""
-    labels = {key[0] for key in cells} - {*runs.REFERENCES}
+    labels = {key[0] for key in cells} - {*untrained.REFERENCES}
     return SimpleNamespace(summary={**cells, **{(m, "P3M-500-P", "B:B", "MAD"): (mad, mad, mad) for m in labels}})
 
 

@@ -109,6 +109,13 @@ def is_synthetic(root):
     return any((folder / marker).is_file() for folder in (root, root.parent) for marker in SYNTH_MARKERS)
 
 
+def is_unfinished(root):
+    """True for a folder of P3M-Synth whose drawing was begun and not finished."""
+    root = Path(root).absolute()
+    finished, started = SYNTH_MARKERS
+    return any((folder / started).is_file() and not (folder / finished).is_file() for folder in (root, root.parent))
+
+
 def fingerprint(root, files):
     """Short hex over the relative paths and the sizes in bytes, whatever the order."""
     start, files = os.path.join(root, ""), map(os.fspath, files)

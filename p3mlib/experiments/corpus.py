@@ -47,9 +47,13 @@ def render(profile, progress, counts=None):
 
 
 def check_real_roots():
-    """Raise datasets.MissingData if a folder named in the environment holds no set of its data set at all."""
+    """Raise datasets.MissingData if a folder named in the environment holds no set of its data set, or P3M-Synth in part."""
     for dataset in paths.REAL_ROOTS:
         root, failures = paths.real_root(dataset), []
+        if root and datasets.is_unfinished(root):
+            raise datasets.MissingData(
+                f"{root}: P3M-Synth of which not all is drawn; python -m p3mlib synth draws what is missing"
+            )
         sets = [(n, d) for n, layout in datasets.LAYOUTS.items() if _HOME_OF.get(n, "P3M-10k") == dataset for d in layout.images]
         for name, domain in sets if root else ():
             try:

@@ -84,7 +84,7 @@ def trainings(names, profile):
 def _untrained(names, profile, references=True):
     """Tasks of what is scored without training for these notebooks: traditional methods and, with `references`, what never looks
     at the image."""
-    from p3mlib.experiments import runs
+    from p3mlib.experiments import untrained
     from p3mlib.experiments.tasks import Untrained
 
     grid, scale, tasks = config.load(), config.load().profile(profile), []
@@ -93,8 +93,8 @@ def _untrained(names, profile, references=True):
         there, _ = corpus.available(grid.tables[number].sets, scale) if methods else ([], {})
         tasks += [Untrained(method, tuple(there), scale) for method in methods if there]
     references = references and trainings(names, profile)[0]  # without training images there is no mean matte
-    there = tuple(corpus.available(runs.REFERENCE_SETS, scale)[0]) if references else ()
-    return tasks + [Untrained(method, there, scale) for method in runs.REFERENCES if there]
+    there = tuple(corpus.available(untrained.REFERENCE_SETS, scale)[0]) if references else ()
+    return tasks + [Untrained(method, there, scale) for method in untrained.REFERENCES if there]
 
 
 def untrained(names, profile, references=True):

@@ -6,7 +6,6 @@ brought home as a few small files.
 """
 
 import datetime
-import hashlib
 import json
 import logging
 import os
@@ -21,7 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -30,19 +28,16 @@ from p3mlib import paths
 from p3mlib.data import datasets
 from p3mlib.experiments import corpus, processes
 from p3mlib.experiments.config import precision
-from p3mlib.experiments.evaluate import evaluate, mean_matte, transition_only, whole_image, with_regions
+from p3mlib.experiments.evaluate import evaluate, with_regions
 from p3mlib.experiments.forecast import Forecast
 from p3mlib.experiments.train import check_start, fit
 from p3mlib.io import DamagedFile, read_matte, write_image, write_text
 from p3mlib.models import bases, from_pretrained
-from p3mlib.models.inference import fast, predict_batch, resize
+from p3mlib.models.inference import fast, predict_batch
 from p3mlib.models.pretrained import WEIGHTS
-from p3mlib.traditional import METHODS
 
 log = logging.getLogger(__name__)
 GALLERY = 6  # predictions kept per test set
-REFERENCES = ("All background", "Mean matte")  # what never looks at the image
-REFERENCE_SETS = (("P3M-500-P", "B"), ("P3M-500-P", "N"), ("P3M-500-NP", "N"), ("RWP", "N"))  # and what it is scored on
 
 
 @dataclass(frozen=True)
@@ -136,14 +131,7 @@ def also_in(find):
     _elsewhere = find
 
 
-def place(profile, name):
-    """Folder of a run by its id: that of the cache, or where it came from elsewhere (see `also_in`)."""
-    own = paths.runs(profile) / name
-    other = _elsewhere(name) if _elsewhere and name and not own.is_dir() else None
-    return other.folder if other else own
-
-
-def _found(run, tests):
+def finished(run, tests):
     """A Run that is finished and scored on all of `tests`, in the cache or elsewhere; None where there is none."""
     if is_done(run, tests):
         return run
@@ -175,7 +163,7 @@ def folder(experiment):
 def forget(experiment):
     """Delete the run of an experiment, once no other command trains it; datasets.MissingData as in `get`."""
     run = Run(needed_folder(experiment))
-    with _writing(run):
+    with writing(run):
         if processes.state().is_main_process and run.folder.exists():
             shutil.rmtree(run.folder)
 
@@ -192,13 +180,6 @@ def tests_of(sets, profile):
     return {pair: {**how, "data": corpus.identity(*pair, profile), "score": with_regions.__name__} for pair in sets}
 
 
-def untrained_tests_of(method, sets, profile):
-    """As `tests_of`, for a traditional method or one of REFERENCES."""
-    how = {"mattes": corpus.identity("train", "B", profile)} if method == "Mean matte" else {}
-    how |= {} if method in REFERENCES else {"side": profile.test.traditional_side}
-    return {pair: {**how, "data": corpus.identity(*pair, profile)} for pair in sets}
-
-
 def get(experiment, sets, progress=True):
     """The run of an experiment, scored on `sets`: from the cache, else trained and scored here.
 
@@ -211,7 +192,7 @@ def get(experiment, sets, progress=True):
         datasets.MissingData: images that are needed are not there; the message says how to get them.
     """
     profile, tests = experiment.profile, tests_of(sets, experiment.profile)
-    found = _found(Run(needed_folder(experiment)), tests)
+    found = finished(Run(needed_folder(experiment)), tests)
     if processes.agreed(found):
         return found
     run = _trained(experiment, progress)
@@ -219,9 +200,9 @@ def get(experiment, sets, progress=True):
         raise FileNotFoundError(f"{run.folder}: no weights to score other images with; train it again with --force")
     run, model = _loaded(experiment, progress)
     how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress}
-    with _writing(run), _threads(profile.train.threads):
+    with writing(run), _threads(profile.train.threads):
         for (name, domain), test in tests.items():
-            _score(run, name, domain, profile, test, Network, (model, experiment, name), **how)
+            score(run, name, domain, profile, test, Network, (model, experiment, name), **how)
     return run
 
 
@@ -237,7 +218,7 @@ def _trained(experiment, progress):
         return run
     base, start = _loaded(experiment.pretraining, progress) if experiment.pretraining else (None, None)
     first = processes.state().is_main_process
-    with _writing(run):
+    with writing(run):
         if processes.agreed(run.record.get("finished")):
             return run
         run.folder.mkdir(exist_ok=True)
@@ -254,7 +235,7 @@ def _trained(experiment, progress):
             base=experiment.start,
             images=len(portraits),
             read=sorted({*portraits.folders(), *(faces.folders() if faces else []), *(base.record["read"] if base else [])}),
-            finished=_now(),
+            finished=now(),
             evaluations={},
             processes=processes.state().num_processes,
             precision=precision(),
@@ -273,7 +254,7 @@ def _loaded(experiment, progress):
         return run, run.load()
     except (DamagedFile, FileNotFoundError) as error:
         log.warning("%s; so %s is trained anew", error, run.id)
-    with _writing(run):
+    with writing(run):
         with suppress(DamagedFile, FileNotFoundError):  # another command was quicker
             return run, run.load()
         processes.state().wait_for_everyone()
@@ -284,7 +265,7 @@ def _loaded(experiment, progress):
 
 
 @contextmanager
-def _writing(run):
+def writing(run):
     """A block that writes into a run's folder when no other command does; what one that was killed left half written goes."""
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with processes.locked(run.folder.with_suffix(".lock")):
@@ -306,66 +287,7 @@ def of_rows(grid, rows, profile, seed=0, sets=None):
     return found
 
 
-def untrained_folder(method, sets, profile):
-    """Folder of an untrained method's run on `sets`, whether it exists or not; arguments as in `untrained`."""
-    data = hashlib.sha256(json.dumps([corpus.identity(*pair, profile) for pair in sets]).encode()).hexdigest()
-    side = 0 if method in REFERENCES else profile.test.traditional_side
-    return paths.runs(profile.name) / f"{method.lower().replace(' ', '-')}-{side or 'full'}-{data[:8]}"
-
-
-def untrained(method, sets, profile, progress=True):
-    """The run of a traditional method, scored in the transition area of `sets`, or of one of REFERENCES, scored everywhere;
-    cached like a trained one.
-
-    Args:
-        method: key of traditional.METHODS, or one of REFERENCES. sets: iterable of (set, domain). profile: config.Profile.
-    Returns:
-        Run.
-    Raises:
-        datasets.MissingData: images that are needed are not there.
-    """
-    run, tests = Run(untrained_folder(method, sets, profile)), untrained_tests_of(method, sets, profile)
-    found = _found(run, tests)
-    if processes.agreed(found):
-        return found
-    how = {"score": whole_image} if method in REFERENCES else {"score": transition_only, "side": profile.test.traditional_side}
-    with _writing(run):
-        if processes.state().is_main_process and not run.record.get("finished"):
-            run.update(method=method, finished=_now(), evaluations={}, **provenance())
-        for (name, domain), test in tests.items():
-            make = _Constant if method in REFERENCES else _Traditional
-            _score(run, name, domain, profile, test, make, (method, profile, progress), progress, **how)
-    return run
-
-
-def reference(method, profile, progress=True):
-    """The run of one of REFERENCES, on those of REFERENCE_SETS that are there; errors as in `untrained`."""
-    return untrained(method, corpus.available(REFERENCE_SETS, profile)[0], profile, progress)
-
-
-class _Traditional:
-    """Predictor of a traditional method by name."""
-
-    def __init__(self, method, *_):
-        self.estimate = METHODS[method]
-
-    def __call__(self, sample):
-        return self.estimate(sample["image"], sample["trimap"])
-
-
-class _Constant:
-    """Predictor of one matte, whatever the image: of one of REFERENCES."""
-
-    def __init__(self, method, profile, progress):
-        shape = profile.data.size
-        mean = method == "Mean matte"
-        self.matte = mean_matte(corpus.open_set("train", "B", profile, progress), shape) if mean else np.zeros(shape, np.float32)
-
-    def __call__(self, sample):
-        return resize(self.matte, sample["alpha"].shape)
-
-
-def _now():
+def now():
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
@@ -413,7 +335,7 @@ def _is_scored(run, record, name, domain, test):
     return record.get("evaluations", {}).get(key) == test and _whole(run.folder / "per_image" / f"{key}.csv")
 
 
-def _score(run, name, domain, profile, test, make_predictor, arguments, progress, **how):
+def score(run, name, domain, profile, test, make_predictor, arguments, progress, **how):
     """Score one set, in the first process, unless the record says that it was scored with the same `test` (a dict)."""
     if not processes.state().is_main_process:
         return

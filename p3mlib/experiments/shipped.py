@@ -1,8 +1,9 @@
 """Results that come with the project: of the runs behind its tables what a notebook shows, so that a class need not train.
 
 `tables/<profile>/runs.tar.xz` holds of every run its record, losses and errors per image, of first seeds the kept predictions,
-and of `WEIGHTED` the weights in half precision. Only a notebook that is opened by hand reads them, where the run cache lacks a
-run (`use`); `make paper` trains and scores, whatever comes with the project.
+and of `WEIGHTED` the weights in half precision. Where the run cache lacks a run, a notebook that is opened by hand takes it from
+there (`use`), and claims on written tables read its errors per image (`place`). `make paper` trains and scores, whatever comes
+with the project.
 """
 
 import hashlib
@@ -103,6 +104,13 @@ def folder(profile):
         except OSError:  # another kernel was quicker
             shutil.rmtree(partial)
     return target
+
+
+def place(profile, name):
+    """Folder of the run of this id: that of the run cache, or that in the archive where only it has the run."""
+    own = paths.runs(profile) / name
+    brought = folder(profile) if not own.is_dir() else None
+    return brought / name if brought and (brought / name).is_dir() else own
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from p3mlib.experiments import runs
+from p3mlib.experiments import runs, untrained
 from p3mlib.experiments.config import Experiment
 from p3mlib.experiments.profiles import Profile
 
@@ -47,7 +47,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Untrained:
-    """A traditional method, or what never looks at the image, scored on `sets`: see `runs.untrained`."""
+    """A traditional method, or what never looks at the image, scored on `sets`: see `untrained.get`."""
 
     method: str
     sets: tuple
@@ -64,15 +64,15 @@ class Untrained:
 
     def run(self):
         """The Run, whether it exists or not."""
-        return runs.Run(runs.untrained_folder(self.method, self.sets, self.profile))
+        return runs.Run(untrained.folder(self.method, self.sets, self.profile))
 
     def is_done(self):
         """True where nothing is left to do."""
-        return runs.is_done(self.run(), runs.untrained_tests_of(self.method, self.sets, self.profile))
+        return runs.is_done(self.run(), untrained.tests_of(self.method, self.sets, self.profile))
 
     def do(self, progress=True):
         """Do what is left to do, with progress bars."""
-        runs.untrained(self.method, self.sets, self.profile, progress)
+        untrained.get(self.method, self.sets, self.profile, progress)
 
 
 def with_needs(tasks):

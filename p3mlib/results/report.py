@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from p3mlib.data.datasets import MissingData
-from p3mlib.experiments import config, corpus, runs
+from p3mlib.experiments import config, corpus, runs, untrained
 from p3mlib.experiments.bench import bench
 from p3mlib.models import build_model, count_parameters
 
@@ -180,7 +180,7 @@ def table_results(number, profile, progress=True):
             missing = str(error).splitlines()[0]
         tested.append(({**about, "cp": config.COPY_PASTE[row.copy_paste]}, row.domain, run, missing))
     for method, function in table.methods.items():
-        run = runs.untrained(method, there, scale, progress) if function and there else None
+        run = untrained.get(method, there, scale, progress) if function and there else None
         tested.append(({"method": method}, "-", run, "" if function else "not implemented yet"))
     names = {metric + AREAS[number]: metric for metric in table.metrics} | {"megapixels": "megapixels"} if number in AREAS else {}
     for about, train, run, missing in tested:
@@ -198,9 +198,9 @@ def reference_results(number, profile, progress=True):
     grid = config.load()
     scale, found = grid.profile(profile), []
     _, reasons = corpus.available(grid.tables[number].sets, scale)
-    for method in runs.REFERENCES:
+    for method in untrained.REFERENCES:
         try:
-            run, missing = runs.reference(method, scale, progress), ""
+            run, missing = untrained.reference(method, scale, progress), ""
         except MissingData as error:
             run, missing = None, str(error).splitlines()[0]
         for dataset, domain in grid.tables[number].sets:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from p3mlib.experiments import config, runs
+from p3mlib.experiments import config, untrained
 from p3mlib.results import captions, released, report
 from p3mlib.results.printed import Column, Row, method_lines, write
 
@@ -108,7 +108,7 @@ def _rows(table, data, results, grid):
 
     Released weights of a method stand below it.
     """
-    order = [*runs.REFERENCES, *(label for label, *_ in report.paper_cells(table.number))]
+    order = [*untrained.REFERENCES, *(label for label, *_ in report.paper_cells(table.number))]
     shown = list(dict.fromkeys((r.label, "" if table.settings else r.setting[0]) for r in results))
     names = {label: label.removesuffix(report.RELEASED) for label, _ in shown}
     theirs = any(label != name for label, name in names.items())
@@ -148,7 +148,7 @@ def _caption(table, data, profile, size, last):
         data.rows and captions.training_sentence(data.rows, profile),
         captions.data_sentence(profile),
         size,
-        table.references and f"{' and '.join(runs.REFERENCES)} never look at the image.",
+        table.references and f"{' and '.join(untrained.REFERENCES)} never look at the image.",
         *(remark(profile) if callable(remark) else remark for remark in table.remarks),
         *last,
     ]

@@ -4,7 +4,7 @@ Every function takes Printed tables of `tables` and returns a `Takeaway`, which 
 """
 
 from p3mlib.data.datasets import MissingData
-from p3mlib.experiments import config, runs
+from p3mlib.experiments import config, untrained
 from p3mlib.results import report
 
 NOTHING = "Nothing can be said: no network was run on this data."
@@ -20,7 +20,7 @@ class Takeaway(str):
 
 def _said(profile, summary, sentences):
     """The Takeaway of what `sentences` yields, or why there is none."""
-    seen = (key for key in summary if key[1] == "P3M-500-P" and key[3] == "MAD" and key[0] not in (*runs.REFERENCES, "DIM"))
+    seen = (key for key in summary if key[1] == "P3M-500-P" and key[3] == "MAD" and key[0] not in (*untrained.REFERENCES, "DIM"))
     trained = [summary[key][0] for key in seen]  # of networks that are not given the trimap
     if not trained:
         return Takeaway(NOTHING)
@@ -31,7 +31,7 @@ def _said(profile, summary, sentences):
 def _mean_matte_mad(profile):
     """MAD of the mean training matte on P3M-500-P; infinite where there is none."""
     try:
-        return runs.reference("Mean matte", config.load().profile(profile)).per_image("P3M-500-P", "B")["MAD"].mean()
+        return untrained.reference("Mean matte", config.load().profile(profile)).per_image("P3M-500-P", "B")["MAD"].mean()
     except MissingData:
         return float("inf")
 
@@ -56,7 +56,7 @@ def blurred_training(table, profile):
 
     def sentences():
         trained = {
-            k[0]: c for k, c in table.summary.items() if k[1:] == ("P3M-500-P", "B:N", "SAD") and k[0] not in runs.REFERENCES
+            k[0]: c for k, c in table.summary.items() if k[1:] == ("P3M-500-P", "B:N", "SAD") and k[0] not in untrained.REFERENCES
         }
         gaps = {key[0]: cell for key, cell in table.summary.items() if key[3] == "SAD - N:N" and key[0] in trained}
         more, beyond = [m for m, c in gaps.items() if c[0] > 0], [m for m, c in gaps.items() if not report.within_noise(c)]
@@ -77,7 +77,7 @@ def order_of(table, profile, methods=()):
     def sentences():
         for dataset, domain in config.load().tables[5].sets:
             key = dataset, f"B:{domain}", "SAD"
-            ours = {k[0]: c for k, c in table.summary.items() if k[1:] == key and k[0] not in runs.REFERENCES}
+            ours = {k[0]: c for k, c in table.summary.items() if k[1:] == key and k[0] not in untrained.REFERENCES}
             ours = {m: c for m, c in ours.items() if not methods or m in methods}
             paper = {k[0]: (float(v),) for k, v in report.paper_cells(5).items() if k[1:] == key and k[0] in ours}
             if ours:
@@ -90,7 +90,9 @@ def generalisation(table, other, profile):
     """Tables 6 and 5: for how many methods real-world portraits are harder than P3M-500-NP, and by how much."""
 
     def sentences():
-        mad = {k[0]: c[0] for k, c in table.summary.items() if k[1:] == ("RWP", "B:N", "MAD") and k[0] not in runs.REFERENCES}
+        mad = {
+            k[0]: c[0] for k, c in table.summary.items() if k[1:] == ("RWP", "B:N", "MAD") and k[0] not in untrained.REFERENCES
+        }
         before = {m: other.summary.get((m, "P3M-500-NP", "B:N", "MAD")) for m in mad}
         factors = {m: mad[m] / cell[0] for m, cell in before.items() if cell}
         if factors:
@@ -107,7 +109,7 @@ def modules(table, profile):
     def sentences():
         for dataset, domain in config.load().tables[7].sets:
             key = dataset, f"B:{domain}", "SAD"
-            sad = {k[0]: c[0] for k, c in table.summary.items() if k[1:] == key and k[0] not in runs.REFERENCES}
+            sad = {k[0]: c[0] for k, c in table.summary.items() if k[1:] == key and k[0] not in untrained.REFERENCES}
             paper = {k[0]: float(v) for k, v in report.paper_cells(7).items() if k[1:] == key and k[0] in sad}
             if "BASIC" not in sad:
                 continue

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from p3mlib import paths
-from p3mlib.experiments import config, runs
+from p3mlib.experiments import config, shipped, untrained
 from p3mlib.results import report
 
 EARLIER = ("SHM", "LF", "HATT", "MODNet", "GFM")
@@ -111,7 +111,7 @@ def from_results(results):
 
 
 def from_tables(profile, released=False):
-    """Numbers of the tables that are written in a profile's folder, per image where the run cache has them.
+    """Numbers of the tables that are written in a profile's folder, per image where a run that is kept has them.
 
     Rows with released weights are left out; with `released` they alone count, under the names of their methods.
 
@@ -130,14 +130,14 @@ def from_tables(profile, released=False):
     for file in filter(lambda f: f.exists(), files):
         kinds = {"seed": "Int64", **dict.fromkeys(("table", "setting", "cp", "run"), str)}
         frame = pd.read_csv(file, dtype=kinds, keep_default_na=False, na_values=[""])
-        frame = frame[~frame["method"].isin(runs.REFERENCES) & frame["value"].notna()]
+        frame = frame[~frame["method"].isin(untrained.REFERENCES) & frame["value"].notna()]
         frame = frame[frame["method"].str.endswith(report.RELEASED) == released]
         sizes = report.at_paper_scale(frame)
         text = frame[["setting", "cp", "run"]].fillna("")
         for row, factor, setting, cp, run in zip(frame.itertuples(), sizes, *(text[c] for c in text), strict=True):
             dataset = row.dataset if setting else ""  # a count or a time
             key = row.table, config.labelled(row.method.removesuffix(report.RELEASED), cp), setting, dataset, row.metric
-            found.setdefault(key, []).append(factor * _errors(runs.place(profile, run), row, setting))
+            found.setdefault(key, []).append(factor * _errors(shipped.place(profile, run), row, setting))
     values = {}
     for key, arrays in found.items():
         lengths = {len(array) for array in arrays}
