@@ -6,15 +6,18 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from p3mlib.__main__ import main
 from p3mlib.experiments.bench import bench, plain
 from p3mlib.matte import make_trimap
-from p3mlib.models import bases, build_model, fast, list_models, predict
-from p3mlib.models.blocks import upsample
+from p3mlib.models import bases, build_model, fast, list_models, predict, winograd
+from p3mlib.models.blocks import PyramidMerge, upsample
 from p3mlib.models.inference import has_bfloat16, predict_batch
 from p3mlib.models.p3mnet import fused
+from p3mlib.models.trimap_based.fba import StandardisedConv2d
+from p3mlib.models.trimap_based.indexnet import IndexBlock
 from p3mlib.synthetic.portrait import render_portrait
 
 VARIANTS = ("p3mnet_resnet34", "p3mnet_swin_t", "p3mnet_vitae_s")
@@ -56,6 +59,80 @@ def test_the_fast_path_of_other_networks_gives_the_same(name, options):
     expected, output = model.eval()(image), fast(model)(image)
     assert torch.allclose(expected.detail, output.detail, atol=1e-3)
     assert torch.allclose(expected.segmentation, output.segmentation, atol=1e-3)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", [*VARIANTS, "dim", "gca", "shm"])
+def test_networks_give_the_same_with_all_their_3x3_convolutions_in_fewer_multiplications(name, monkeypatch):
+    torch.manual_seed(0)
+    model = build_model(name, width=0.125).eval()
+    image = torch.rand(2, model.channels, 64, 96)
+    monkeypatch.setattr(winograd, "_least", lambda: 1000)
+    expected = fast(model)(image)
+    monkeypatch.setattr(winograd, "_least", lambda: 0)
+    quick = fast(model)
+    assert sum(isinstance(module, winograd.Winograd) for module in quick.call.modules()) > 5
+    assert not any(isinstance(module, winograd.Winograd) for module in (*model.modules(), *quick.network.modules()))
+    assert torch.allclose(expected.detail, quick(image).detail, atol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("inputs", "outputs"), [(128, 128), (200, 96), (96, 200)])
+@pytest.mark.parametrize("size", [(1, 64, 64), (2, 13, 22), (3, 4, 1), (1, 2, 3)])
+@pytest.mark.parametrize(("bias", "dilation"), [(True, 1), (False, 1), (True, 2), (False, 4)])
+def test_a_convolution_in_fewer_multiplications_is_the_convolution(inputs, outputs, size, bias, dilation, monkeypatch):
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=bias)
+    x = torch.randn(size[0], inputs, *size[1:])
+    exact = F.conv2d(x.double(), convolution.weight.double(), convolution.bias.double() if bias else None, 1, dilation, dilation)
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        assert winograd.pays(convolution)
+    whole = winograd.Winograd(convolution)(x)
+    assert (whole - exact).norm() < 5e-6 * exact.norm()
+    monkeypatch.setattr(winograd, "_BLOCK", 1)  # one row of tiles after the other
+    assert torch.allclose(winograd.Winograd(convolution)(x.contiguous(memory_format=torch.channels_last)), whole, atol=1e-5)
+
+
+def test_only_a_plain_3x3_convolution_of_many_channels_on_a_cpu_is_taken(monkeypatch):
+    monkeypatch.setattr(winograd, "_least", lambda: 128)
+    plain = {"in_channels": 128, "out_channels": 128, "kernel_size": 3, "padding": 1}
+    assert winograd.pays(nn.Conv2d(**plain))
+    assert winograd.pays(nn.Conv2d(**{**plain, "padding": 2, "dilation": 2}))
+    others = [{"stride": 2}, {"dilation": 2}, {"groups": 2}, {"kernel_size": 5}, {"padding": 0}, {"out_channels": 64}]
+    others += [{"padding_mode": "reflect"}, {"dtype": torch.bfloat16}, {"device": "meta"}]
+    for other in others:
+        assert not winograd.pays(nn.Conv2d(**{**plain, **other})), other
+    assert not winograd.pays(nn.Linear(128, 128))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("pooled", "channels"), [(4, 400), (3, 504), (3, 16)])
+def test_pooled_maps_are_convolved_before_they_are_upsampled(pooled, channels):
+    torch.manual_seed(0)
+    merge, x = PyramidMerge(channels, pooled, 8).eval(), torch.randn(2, channels, 12, 20)
+    maps = [F.adaptive_avg_pool2d(x, n) for n in (1, 2, 3, 6)[:pooled]]
+    grown = [F.interpolate(y, x.shape[2:], mode="bilinear", align_corners=True) for y in maps]
+    expected = F.conv2d(torch.cat([*grown, x], 1), merge.weight, merge.bias)
+    assert torch.allclose(merge(maps, x), expected, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_index_blocks_give_the_same_in_either_order():
+    torch.manual_seed(0)
+    block, x = IndexBlock(24).eval(), torch.randn(2, 24, 12, 20)
+    quick, block.fused = block(x), False
+    for one, other in zip(block(x), quick, strict=True):
+        assert torch.allclose(one, other, atol=1e-6) and other.is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def test_standardised_filters_are_settled():
+    torch.manual_seed(0)
+    model, image = build_model("fba", width=0.0625).eval(), torch.rand(1, 4, 32, 32)
+    quick = fast(model)
+    assert not any(isinstance(module, StandardisedConv2d) for module in quick.modules())
+    assert any(isinstance(module, StandardisedConv2d) for module in model.modules()), "the model itself is not changed"
+    assert torch.allclose(model(image).alpha, quick(image).alpha, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["p3mnet_r34", "modnet", "dim", "fba"])

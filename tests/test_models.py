@@ -20,7 +20,7 @@ from p3mlib.models import (
     load_official,
     save_pretrained,
 )
-from p3mlib.models.blocks import unpool
+from p3mlib.models.blocks import max_unpool, unpool
 from p3mlib.models.network import fuse
 from p3mlib.models.resnet import StrideFirst
 
@@ -340,6 +340,7 @@ def test_unpool_lets_the_last_window_win_on_any_number_of_threads(threads, layou
     torch.set_num_threads(threads)
     x = values.to(memory_format=layout).requires_grad_()
     result = unpool(x, indices.to(memory_format=layout))
+    assert torch.equal(max_unpool(x.detach(), indices.to(memory_format=layout)), result)
     assert torch.equal(result.flatten(2)[0], expected)
     result.backward(torch.arange(result.numel()).view(result.shape).float())
     assert torch.equal(x.grad, indices + torch.arange(3).view(3, 1, 1) * 64 * 80.0), "each window, the gradient of its position"

@@ -1,5 +1,6 @@
 """Building blocks that networks of several families share."""
 
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -43,6 +44,33 @@ class ASPP(nn.Module):
         """(N, inputs, h, w) -> (N, outputs, h, w)."""
         mean = self.mean(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
         return self.merge(torch.cat([*(branch(x) for branch in self.branches), mean], dim=1))
+
+
+class PyramidMerge(nn.Conv2d):
+    """1x1 convolution of a map together with its pooled maps, which are upsampled to its size.
+
+    In evaluation the pooled maps of a wide network are convolved before they are upsampled, which is the same and touches a
+    fraction of the pixels.
+
+    Args:
+        channels: of the map and of each pooled map. pooled: how many there are. outputs: channels.
+    """
+
+    fused = True  # False convolves all at full size, step by step
+
+    def __init__(self, channels, pooled, outputs):
+        super().__init__((pooled + 1) * channels, outputs, 1)
+
+    def forward(self, pooled, x):
+        """List of (N, C, n, n), and (N, C, h, w) -> (N, outputs, h, w)."""
+        grow = partial(F.interpolate, size=x.shape[2:], mode="bilinear", align_corners=True)
+        if not self.fused or self.training or self.in_channels < 2000:
+            return super().forward(torch.cat([*map(grow, pooled), x], dim=1))
+        *weights, own = self.weight.split(x.shape[1], dim=1)
+        merged = F.conv2d(x, own, self.bias)
+        for y, weight in zip(pooled, weights, strict=True):
+            merged = merged + grow(F.conv2d(y, weight))
+        return merged
 
 
 class Critic(nn.Sequential):
@@ -92,10 +120,14 @@ def unpool(x, indices):
     return _unpool(x, indices)
 
 
+def max_unpool(x, indices):
+    """`unpool` in the memory format of its input and without a gradient."""
+    return F.max_unpool2d(last_writers(x, indices), indices, 2, 2)
+
+
 @torch.library.custom_op("p3mlib::max_unpool2d", mutates_args=())
 def _unpool(x: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
-    x, indices = x.contiguous(), indices.contiguous()
-    return F.max_unpool2d(last_writers(x, indices), indices, 2, 2)
+    return max_unpool(x.contiguous(), indices.contiguous())
 
 
 @_unpool.register_fake

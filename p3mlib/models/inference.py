@@ -17,10 +17,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 
 from p3mlib.matte import refine
-from p3mlib.models.p3mnet.fused import make_quick
+from p3mlib.models import winograd
+from p3mlib.models.p3mnet.fused import make_quick, sharing
 from p3mlib.models.p3mnet.integration import DBFI, NoSideHead
 from p3mlib.models.p3mnet.p3mnet import P3MNet
 from p3mlib.models.resnet import ResNet
+from p3mlib.models.trimap_based.fba import StandardisedConv2d
 from p3mlib.models.trimap_free.modnet import IBNorm, MobileNetV2
 
 # Convolutions and the norms that follow them, of modules that are no Sequential.
@@ -44,7 +46,8 @@ class Fast(nn.Module):
     def __init__(self, network, dtype, compiled):
         super().__init__()
         self.network, self.dtype = network, dtype
-        quick = make_quick(network) if isinstance(network, P3MNet) else network
+        quick = make_quick(network) if isinstance(network, P3MNet) else sharing(network)
+        winograd.use(quick)
         frozen = {"freezing": True} if next(network.parameters()).device.type == "cpu" else None
         self.call = torch.compile(network, dynamic=False, options=frozen) if compiled else quick
 
@@ -82,6 +85,8 @@ def fast(model, dtype=None, compiled=False):
     for module in list(network.modules()):
         if is_parametrized(module, "weight"):
             _settle(module)
+        if isinstance(module, StandardisedConv2d):
+            module.settle()
         if isinstance(module, DBFI):
             module.side = NoSideHead()
         if isinstance(module, nn.Sequential):

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from timm.layers import Mlp
 from torch import nn
 
+from p3mlib.models.blocks import max_unpool
 from p3mlib.models.p3mnet import swin_mp
 from p3mlib.models.p3mnet.features import Stem, _to_tokens, pool
 from p3mlib.models.p3mnet.integration import DBFI, SBFI
@@ -309,6 +310,11 @@ class QuickBlock(nn.Module):
         return tokens.flatten(), places.flatten(), bias.repeat(n, 1, 1, 1)
 
 
+def sharing(network):
+    """A copy of a network with the very same weights."""
+    return copy.deepcopy(network, {id(t): t for t in (*network.parameters(), *network.buffers())})
+
+
 def make_quick(network):
     """A network with fused modules in place of its own. Weights that one takes as they are, both networks share.
 
@@ -317,12 +323,13 @@ def make_quick(network):
     Returns:
         the network's copy.
     """
-    shared = {id(t): t for t in (*network.parameters(), *network.buffers())}
-    network = copy.deepcopy(network, shared)
+    network = sharing(network)
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if type(child) in TWINS:
                 setattr(module, name, TWINS[type(child)](child))
+    if network.encoder.overlapping:
+        network.unpool = max_unpool
     network.detail = OutputConvolution(network.detail)
     if isinstance(network.head, nn.Conv2d):
         network.semantic[0][-1], network.head = folded_head(network.semantic[0][-1], network.head)

@@ -24,9 +24,17 @@ class StandardisedConv2d(nn.Conv2d):
 
     def forward(self, x):
         """As nn.Conv2d."""
+        return self._conv_forward(x, self._standardised(), self.bias)
+
+    def _standardised(self):
         weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
         spread = (weight.flatten(1).var(1) + 1e-12).sqrt() + 1e-5
-        return self._conv_forward(x, weight / spread.view(-1, 1, 1, 1), self.bias)
+        return weight / spread.view(-1, 1, 1, 1)
+
+    def settle(self):
+        """Become an nn.Conv2d with these filters, which no longer learns."""
+        self.weight = nn.Parameter(self._standardised().detach(), requires_grad=False)
+        self.__class__ = nn.Conv2d
 
 
 def standardise(module):

@@ -39,6 +39,8 @@ class InvertedResidual(nn.Sequential):
 class IndexBlock(nn.ModuleList):
     """Weights for each of the four pixels of a 2x2 window, from its surroundings (many-to-one, depthwise, nonlinear, context)."""
 
+    fused = True  # in evaluation, of a wide network: channels last; False orders planes
+
     def __init__(self, channels):
         super().__init__(
             nn.Sequential(
@@ -52,8 +54,17 @@ class IndexBlock(nn.ModuleList):
 
     def forward(self, x):
         """(N, C, H, W) -> weights for pooling, which sum to 1 over a window, and for un-pooling; both (N, C, H, W)."""
+        if self.fused and not self.training and x.shape[1] >= 24:
+            scores = torch.stack([branch(x).permute(0, 2, 3, 1) for branch in self]).sigmoid_()
+            return _shuffled(scores.softmax(0)), _shuffled(scores)
         scores = torch.stack([branch(x) for branch in self], dim=2).sigmoid()
         return tuple(F.pixel_shuffle(weights.flatten(1, 2), 2) for weights in (scores.softmax(2), scores))
+
+
+def _shuffled(weights):
+    """(4, N, h, w, C), a weight for each pixel of a window -> (N, C, 2h, 2w), channels last."""
+    _, n, h, w, c = weights.shape
+    return weights.view(2, 2, n, h, w, c).permute(2, 3, 0, 4, 1, 5).reshape(n, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
 
 
 class ASPP(nn.Module):

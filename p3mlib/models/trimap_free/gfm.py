@@ -6,7 +6,7 @@ from timm.models.resnet import BasicBlock
 from torch import nn
 
 from p3mlib.losses import alpha_loss, full_precision, laplacian_loss, same_shape, transition_mask, trimap_labels
-from p3mlib.models.blocks import convolutions, upsample
+from p3mlib.models.blocks import PyramidMerge, convolutions, upsample
 from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, fuse
 from p3mlib.models.resnet import CHANNELS, ResNet, scaled
 
@@ -65,7 +65,7 @@ class GFM(MattingNetwork):
         c1, c2, c3, c4 = (scaled(c, width) for c in CHANNELS)
         self.uncounted_parameters = 1000 * c4 + 1000  # the official encoder's classifier
         self.bins = nn.ModuleList(nn.Conv2d(c4, c4, 1, bias=False) for _ in BINS)
-        self.bottleneck = nn.Conv2d((len(BINS) + 1) * c4, c4, 1)
+        self.bottleneck = PyramidMerge(c4, len(BINS), c4)
         self.pyramid = nn.ModuleDict({str(i): convolutions(c4, c) for i, c in ((1, c1), (2, c1), (3, c2), (4, c3))})
         self.bridge = convolutions(c4, c4, c4, c4)
         for module in self.bridge:
@@ -110,10 +110,8 @@ class GFM(MattingNetwork):
         return torch.cat([glance, nothing], dim=1), 1 - focus
 
     def _glance(self, deep):
-        size = deep.shape[-2:]
         pooled = [conv(F.adaptive_avg_pool2d(deep, n)) for n, conv in zip(BINS, self.bins, strict=True)]
-        pooled = [F.interpolate(x, size, mode="bilinear", align_corners=True) for x in pooled]
-        context = F.relu(self.bottleneck(torch.cat([*pooled, deep], dim=1)))
+        context = F.relu(self.bottleneck(pooled, deep))
         x = upsample(self.glance[4](torch.cat([context, deep], dim=1)), 2)
         for level, factor in ((3, 2), (2, 4), (1, 8), (0, 16)):
             skip = upsample(self.pyramid[str(level + 1)](context), factor)

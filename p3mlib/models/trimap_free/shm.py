@@ -6,6 +6,7 @@ from timm.models.resnet import Bottleneck
 from torch import nn
 
 from p3mlib.losses import full_precision, same_shape, segmentation_loss, trimap_labels
+from p3mlib.models.blocks import PyramidMerge
 from p3mlib.models.network import MattingNetwork, MattingOutput, Stage, whole_image
 from p3mlib.models.resnet import ResNet, scaled
 from p3mlib.models.vgg import GROUPS, VGG, timm_names
@@ -26,7 +27,7 @@ class TNet(nn.Module):
         self.encoder = ResNet(Bottleneck, (3, 4, 6, 3), width, output_stride=8)
         deep, wide, half, narrow = self.encoder.channels[-1], scaled(1024, width), scaled(256, width), scaled(64, width)
         self.bins = nn.ModuleList(nn.Conv2d(deep, deep, 1, bias=False) for _ in BINS)
-        self.bottleneck = nn.Conv2d((len(BINS) + 1) * deep, wide, 1)
+        self.bottleneck = PyramidMerge(deep, len(BINS), wide)
         self.up = nn.ModuleList(
             nn.Sequential(nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.PReLU())
             for i, o in ((wide, half), (half, narrow), (narrow, narrow))
@@ -36,8 +37,8 @@ class TNet(nn.Module):
     def forward(self, image):
         """(N, 3, H, W) in [0, 1] -> logits (N, 3, H, W)."""
         x = self.encoder(image)[-1]
-        pooled = [_upsample(conv(F.adaptive_avg_pool2d(x, n)), x.shape[-2:]) for n, conv in zip(BINS, self.bins, strict=True)]
-        x = F.dropout2d(F.relu(self.bottleneck(torch.cat([*pooled, x], dim=1))), 0.3, self.training)
+        pooled = [conv(F.adaptive_avg_pool2d(x, n)) for n, conv in zip(BINS, self.bins, strict=True)]
+        x = F.dropout2d(F.relu(self.bottleneck(pooled, x)), 0.3, self.training)
         for layer in self.up:
             x = F.dropout2d(layer(_upsample(x, [2 * s for s in x.shape[-2:]])), 0.15, self.training)
         return self.head(x)
