@@ -70,6 +70,7 @@ def test_networks_give_the_same_with_all_their_3x3_convolutions_in_fewer_multipl
     monkeypatch.setattr(winograd, "_least", lambda: 1000)
     expected = fast(model)(image)
     monkeypatch.setattr(winograd, "_least", lambda: 0)
+    monkeypatch.setattr(winograd, "_TILES", 0)
     quick = fast(model)
     assert sum(isinstance(module, winograd.Winograd) for module in quick.call.modules()) > 5
     assert not any(isinstance(module, winograd.Winograd) for module in (*model.modules(), *quick.network.modules()))
@@ -87,10 +88,21 @@ def test_a_convolution_in_fewer_multiplications_is_the_convolution(inputs, outpu
     exact = F.conv2d(x.double(), convolution.weight.double(), convolution.bias.double() if bias else None, 1, dilation, dilation)
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         assert winograd.pays(convolution)
+    monkeypatch.setattr(winograd, "_TILES", 0)
+    monkeypatch.setattr(winograd, "_WASTE", 1000)
     whole = winograd.Winograd(convolution)(x)
+    assert not torch.equal(whole, convolution(x))
     assert (whole - exact).norm() < 5e-6 * exact.norm()
     monkeypatch.setattr(winograd, "_BLOCK", 1)  # one row of tiles after the other
     assert torch.allclose(winograd.Winograd(convolution)(x.contiguous(memory_format=torch.channels_last)), whole, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("size", "dilation"), [((8, 8), 1), ((30, 17), 1), ((16, 16), 6), ((16, 64), 16)])
+def test_small_maps_and_those_that_tiles_do_not_fit_take_the_convolution_itself(size, dilation):
+    convolution = nn.Conv2d(128, 128, 3, padding=dilation, dilation=dilation)
+    x = torch.randn(1, 128, *size)
+    assert torch.equal(winograd.Winograd(convolution)(x), convolution(x)) == (size != (30, 17))
 
 
 def test_only_a_plain_3x3_convolution_of_many_channels_on_a_cpu_is_taken(monkeypatch):

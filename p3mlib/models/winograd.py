@@ -19,6 +19,7 @@ _INPUT = [
 ]
 _FILTER = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]  # x 1/24
 _OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+_TILES, _WASTE = 16, 1.3  # a map of fewer tiles, or of so much more than its own area, takes the convolution itself
 _BLOCK = 1 << 22  # numbers of a map that are worked on at once: what a cache about holds
 
 
@@ -65,17 +66,21 @@ class Winograd(nn.Module):
         super().__init__()
         transform = torch.tensor(_FILTER, dtype=torch.float64) / 24
         filters = transform @ convolution.weight.detach().double() @ transform.T
-        self.bias, self.outputs, self.dilation = convolution.bias, convolution.out_channels, convolution.dilation[0]
+        self.convolution, self.bias = convolution, convolution.bias
+        self.outputs, self.dilation = convolution.out_channels, convolution.dilation[0]
         self.register_buffer("filters", filters.flatten(2).permute(2, 1, 0).float().contiguous(), persistent=False)  # (36, C, K)
         for name, matrix in (("input", _INPUT), ("output", _OUTPUT)):
             self.register_buffer(name, torch.kron(*2 * [torch.tensor(matrix, dtype=torch.float32)]), persistent=False)
 
     def forward(self, x):
         """(N, C, H, W) -> (N, K, H, W)."""
-        n, c, h, w = x.shape
-        if (d := self.dilation) == 1:
+        (n, c, h, w), d = x.shape, self.dilation
+        high, wide = -(-h // d), -(-w // d)  # of each of the d x d images that a dilated convolution takes one by one
+        tiles = n * d * d * -(-high // TILE) * -(-wide // TILE)
+        if tiles < _TILES or tiles * TILE**2 > _WASTE * n * h * w:
+            return self.convolution(x)
+        if d == 1:
             return self._convolved(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        high, wide = -(-h // d), -(-w // d)  # of each of the d x d images that one dilated convolution takes apart
         whole = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, d * wide - w, 0, d * high - h))
         parts = whole.view(n, high, d, wide, d, c).permute(0, 2, 4, 1, 3, 5).reshape(n * d * d, high, wide, c)
         parts = self._convolved(parts).view(n, d, d, high, wide, self.outputs).permute(0, 3, 1, 4, 2, 5)
