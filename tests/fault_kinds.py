@@ -14,10 +14,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
+import tqdm
+import tqdm.auto
 
 PATIENCE = 3600  # seconds of one call, on a busy machine too
 TRAIN = ("train", "basic", "modnet", "--profile", "smoke", "--jobs", "1")  # two chains: encoder, base and row; base and row
@@ -57,6 +60,8 @@ class Call:
             os.dup2(descriptor, stream)
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # pytest has others
         logging.getLogger().handlers.clear()  # of pytest
+        for bar in (tqdm.tqdm, tqdm.auto.tqdm):  # a call that is killed must not keep the lock that forked processes share
+            bar.set_lock(threading.RLock())
         os.environ["P3M_HOME"] = os.fspath(home)
         if before:
             before()

@@ -288,6 +288,7 @@ def of_rows(grid, rows, profile, seed=0, sets=None):
 
 
 def now():
+    """The time in UTC, to the second, as ISO 8601."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
