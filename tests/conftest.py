@@ -17,6 +17,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side, a core each
 SAMPLE = Path(os.environ.get("P3M_SAMPLE", Path(__file__).parents[2] / "shared" / "p3m_sample" / "P3M-10k"))
 
 
+def pytest_collection_modifyitems(items):
+    """First the tests that fork this process, which they cannot after another one has computed a gradient in it."""
+    items.sort(key=lambda item: item.path.stem != "test_faults")
+
+
 @pytest.fixture
 def real_sample():
     """Folder of a few real P3M portraits in the released layout; the test is skipped where there are none."""
