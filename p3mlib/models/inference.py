@@ -18,7 +18,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from p3mlib.matte import refine
 from p3mlib.models import winograd
-from p3mlib.models.p3mnet.fused import make_quick, sharing
+from p3mlib.models.p3mnet.fused import make_quick
 from p3mlib.models.p3mnet.integration import DBFI, NoSideHead
 from p3mlib.models.p3mnet.p3mnet import P3MNet
 from p3mlib.models.resnet import ResNet
@@ -38,7 +38,7 @@ class Fast(nn.Module):
 
     Attributes:
         network: the network with its batch norms folded, for export. What runs is `call`: that network compiled, or a copy with
-            `fused` modules.
+            quicker modules.
     Shape:
         as the network's; outputs are float32, `sides` is empty.
     """
@@ -46,10 +46,8 @@ class Fast(nn.Module):
     def __init__(self, network, dtype, compiled):
         super().__init__()
         self.network, self.dtype = network, dtype
-        quick = make_quick(network) if isinstance(network, P3MNet) else sharing(network)
-        winograd.use(quick)
         frozen = {"freezing": True} if next(network.parameters()).device.type == "cpu" else None
-        self.call = torch.compile(network, dynamic=False, options=frozen) if compiled else quick
+        self.call = torch.compile(network, dynamic=False, options=frozen) if compiled else _quick(network)
 
     def __getattr__(self, name):
         try:
@@ -68,7 +66,7 @@ class Fast(nn.Module):
 
 def fast(model, dtype=None, compiled=False):
     """A copy of a network for prediction: P3M-Net without side outputs, batch norms folded, channels last, and either compiled
-    or with its modules replaced by `fused` ones.
+    or with modules replaced by those of `fused` and `winograd`.
 
     Args:
         model:    on the device where it will run; it is not changed.
@@ -101,6 +99,15 @@ def fast(model, dtype=None, compiled=False):
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 module.to(dtype)  # once, instead of in every pass
     return Fast(network.to(memory_format=torch.channels_last), dtype, compiled)
+
+
+def _quick(network):
+    """A copy with quicker modules in place of the network's own; weights that they take as they are, both share."""
+    network = copy.deepcopy(network, {id(t): t for t in (*network.parameters(), *network.buffers())})
+    if isinstance(network, P3MNet):
+        make_quick(network)
+    winograd.use(network)
+    return network
 
 
 def has_bfloat16():

@@ -65,10 +65,11 @@ class Winograd(nn.Module):
     def __init__(self, convolution):
         super().__init__()
         transform = torch.tensor(_FILTER, dtype=torch.float64) / 24
-        filters = transform @ convolution.weight.detach().double() @ transform.T
+        weight = convolution.weight.detach().double().permute(2, 3, 1, 0)  # (3, 3, C, K)
+        filters = (torch.kron(transform, transform) @ weight.reshape(9, -1)).float().view(WINDOW**2, *weight.shape[2:])
         self.convolution, self.bias = convolution, convolution.bias
         self.outputs, self.dilation = convolution.out_channels, convolution.dilation[0]
-        self.register_buffer("filters", filters.flatten(2).permute(2, 1, 0).float().contiguous(), persistent=False)  # (36, C, K)
+        self.register_buffer("filters", filters, persistent=False)  # (36, C, K)
         for name, matrix in (("input", _INPUT), ("output", _OUTPUT)):
             self.register_buffer(name, torch.kron(*2 * [torch.tensor(matrix, dtype=torch.float32)]), persistent=False)
 

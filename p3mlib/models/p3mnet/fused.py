@@ -310,20 +310,12 @@ class QuickBlock(nn.Module):
         return tokens.flatten(), places.flatten(), bias.repeat(n, 1, 1, 1)
 
 
-def sharing(network):
-    """A copy of a network with the very same weights."""
-    return copy.deepcopy(network, {id(t): t for t in (*network.parameters(), *network.buffers())})
-
-
 def make_quick(network):
-    """A network with fused modules in place of its own. Weights that one takes as they are, both networks share.
+    """Put fused modules in place of a network's own.
 
     Args:
-        network: P3M-Net, in evaluation, whose batch norms are folded; it is not changed.
-    Returns:
-        the network's copy.
+        network: P3M-Net, in evaluation, whose batch norms are folded.
     """
-    network = sharing(network)
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if type(child) in TWINS:
@@ -343,7 +335,6 @@ def make_quick(network):
                 setattr(module, name, PackedLinear(child))
             elif type(child) is nn.Conv2d:
                 setattr(module, name, merged_groups(child))
-    return network
 
 
 TWINS = {DBFI: QuickDBFI, SBFI: QuickSBFI, Stem: QuickStem, swin_mp.Block: QuickBlock}
