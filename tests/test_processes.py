@@ -50,11 +50,11 @@ def test_two_processes_train_and_score_one_run_though_one_dies_first(home, monke
         assert not list(run.folder.rglob("*partial*"))
         assert np.isfinite(run.training_log()["total"]).all()
         assert all(len(pd.read_csv(table)) == 4 for table in (run.folder / "per_image").glob("*.csv"))
-    # The first training of a chain saw what one process sees: the same batches, batch norm over all of them, the same critic.
-    base = config.load().experiment("alphagan", "smoke").pretraining
-    shared = runs.Run(runs.folder(base))
+    # They saw what one process sees: the same batches, batch norm over all of them, the same critic.
+    one = config.load().experiment("alphagan", "smoke")
+    shared = runs.Run(runs.folder(one))
     monkeypatch.setenv("P3M_RUNS", "alone")
-    alone = runs.get(base, [], progress=False)
+    alone = runs.get(one, [], progress=False)
     logs = [run.training_log() for run in (shared, alone)]
     np.testing.assert_allclose(logs[0]["total"], logs[1]["total"], rtol=1e-4)
     np.testing.assert_allclose(logs[0]["critic"], logs[1]["critic"], rtol=1e-4)

@@ -43,7 +43,7 @@ def train(one, folder, hook=None):
 @pytest.mark.parametrize(("row", "workers"), [("shm", 0), ("hatt", 0), ("p3mnet_swin_t", 2), ("p3mnet_r34_icp", 0)])
 def test_stopped_within_an_epoch_it_goes_on_to_the_same_bytes(row, workers, home, monkeypatch):
     """SHM has three stages and dropout, HATT a critic, Swin-T stochastic depth; one with loader processes, one pasting faces."""
-    one = experiment(row, epochs=3, batch_size=4, base_epochs=0, encoder_epochs=0, workers=workers)
+    one = experiment(row, epochs=3, batch_size=4, workers=workers)
     torch.set_num_threads(1)
     straight = train(one, home / "straight")
     monkeypatch.setattr(resume, "EVERY", 0)
@@ -68,7 +68,7 @@ def test_a_checkpoint_of_before_is_read(tmp_path):
 def test_a_trial_keeps_nothing_and_says_what_the_training_needs(home, capsys):
     assert main(["train", "p3mnet_r34", "basic_n", "--profile", "smoke", "--steps", "1", "--batch", "4"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("p3mnet_r34 seed 0: 4 steps of 4 images, ") and "waiting for data" in lines[0]
+    assert lines[0].startswith("p3mnet_r34 seed 0: 8 steps of 4 images, ") and "waiting for data" in lines[0]
     assert lines[0].endswith("GB at the peak, CPU") and lines[1].startswith("basic_n seed 0: ")
     assert lines[2].startswith("all 2 trainings, one after the other: ") and not list(home.glob("runs/smoke/*"))
     assert main(["train", "p3mnet_r34", "--profile", "smoke", "--steps", "9"]) == 1
@@ -78,7 +78,7 @@ def test_a_trial_keeps_nothing_and_says_what_the_training_needs(home, capsys):
 def test_a_long_training_says_so_after_its_first_steps(home, monkeypatch):
     said = []
     monkeypatch.setattr(forecast.tqdm, "write", said.append)
-    one = experiment("basic", epochs=3, batch_size=4, base_epochs=0, encoder_epochs=0)
+    one = experiment("basic", epochs=3, batch_size=4)
     train(one, home / "quick", forecast.Forecast())
     assert not said
     monkeypatch.setattr(forecast.Forecast, "LONG", 0)

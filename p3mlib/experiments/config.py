@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from p3mlib.experiments.profiles import Block, Many, Override, Pair, Profile, TrainChange
 from p3mlib.models import bases
 
+_FORMER = {"pretrain": 0, "encoder": 0, "own_base": False}  # fields of former versions, as run ids know them: runs stay
 COPY_PASTE = {"none": "", "icp": "ICP", "fcp": "FCP", "matched": "matched CP"}  # as the tables print them
 
 
@@ -89,28 +90,6 @@ class Experiment(Block):
         return train.model_copy(update={"lr": lr, "width": train.width * self.row.width_scale})
 
     @property
-    def pretraining(self):
-        """The training on blurred images that this one goes on from; None without. Nothing in it depends on a row's images.
-
-        "base": of a network with its options, for all rows that have them; its weights go on. Before it, "encoder": of the
-        network as published, for all options; only its encoder goes on, as in the paper only the encoder comes from ImageNet.
-        The learning rate stays up ("stable") in both: it falls in the rows' own epochs, on their own images, which so decide.
-        """
-        train = self.train
-        if train.base_epochs:
-            return self._before("base", {"base_epochs": 0, "epochs": train.base_epochs}, self.row.options)
-        if train.encoder_epochs:
-            published = self.profile.overrides.get(self.row.model, Override()).options
-            return self._before("encoder", {"encoder_epochs": 0, "epochs": train.encoder_epochs}, published)
-        return None
-
-    def _before(self, stage, change, options):
-        training = self.row.training.model_copy(update={**change, "schedule": "stable"})
-        plain = {"domain": "B", "copy_paste": "none", "layer": 0, "options": options, "training": training}
-        row, seed = self.row.model_copy(update=plain), self.seed if self.train.base_per_seed else 0
-        return self.model_copy(update={"name": f"{self.row.model}_{stage}", "row": row, "seed": seed})
-
-    @property
     def start(self):
         """Name of the base of the package (models.bases) that this training goes on from; None without."""
         return bases.find(self.row.network, self.seed) if self.train.init == "base" else None
@@ -124,7 +103,7 @@ class Experiment(Block):
             row |= {"copy_paste": self.row.copy_paste, "layer": self.row.layer}
         start = {"start": bases.cards()[self.start]["sha256"]} if self.start else {}
         mixed = {"precision": precision()} if precision() != "no" else {}
-        return {**row, **train, **start, **mixed, "seed": self.seed, "data": data}
+        return {**row, **_FORMER, **train, **start, **mixed, "seed": self.seed, "data": data}
 
     def run_id(self, data):
         """Readable name plus a hash of `training(data)`."""

@@ -8,7 +8,7 @@ from uuid import uuid4
 from p3mlib import paths
 from p3mlib.bars import tqdm
 from p3mlib.experiments import cluster, corpus, processes, runs
-from p3mlib.experiments.tasks import Training, with_needs
+from p3mlib.experiments.tasks import Training
 from p3mlib.io import reason
 
 
@@ -34,7 +34,7 @@ def run_all(experiments, sets, jobs=None, force=False, progress=True, scheduler=
 
 
 def fill(tasks, jobs=None, progress=True, scheduler=None):
-    """Make sure of tasks and of what they need. One that fails stops no other; what is cached takes no time.
+    """Make sure of tasks. One that fails stops no other; what is cached takes no time.
 
     Args:
         tasks:     list of `tasks.Training` and `tasks.Untrained`, of one profile.
@@ -51,13 +51,12 @@ def fill(tasks, jobs=None, progress=True, scheduler=None):
     if scheduler and processes.state().num_processes > 1:
         raise ValueError("a launcher shares one training among its processes; leave out either the launcher or --scheduler")
     profile = tasks[0].profile
-    everything = with_needs(tasks)
+    everything = {task.run().id: task for task in tasks}
     todo = {name: everything[name] for name in processes.agreed([n for n, task in everything.items() if not task.is_done()])}
     if todo and any(paths.real_root(name) is None for name in paths.REAL_ROOTS):
         with processes.state().main_process_first():
             corpus.render(profile, progress)  # before the workers would all begin to
-    needed = {task.need.run().id for task in todo.values() if task.need}
-    jobs = min(jobs or _fitting(profile.train.threads), len(todo.keys() - needed))  # who needs another waits for it
+    jobs = min(jobs or _fitting(profile.train.threads), len(todo))
     bar = {"total": len(everything), "initial": len(everything) - len(todo), "desc": "runs", "unit": "run"}
     with tqdm(**bar, disable=not (progress and processes.state().is_main_process)) as bar:
         if (todo and scheduler) or (jobs > 1 and processes.state().num_processes == 1):
@@ -75,25 +74,18 @@ def _fitting(threads):
 
 
 def _told(failed, todo):
-    """RunsFailed of a dict run id -> exception, or None where what a run needs had failed before."""
-    own = {name: error for name, error in failed.items() if error}
-    lines = [f"{todo[name]}: {reason(error)}" for name, error in own.items()]
-    if waiting := len(failed) - len(own):
-        lines.append(f"{waiting} more need what failed, and were not begun")
-    told = RunsFailed("\n".join(lines))
-    told.__cause__ = next(iter(own.values()))
+    """RunsFailed of a dict run id -> exception."""
+    told = RunsFailed("\n".join(f"{todo[name]}: {reason(error)}" for name, error in failed.items()))
+    told.__cause__ = next(iter(failed.values()))
     return told
 
 
 def _here(todo, bar, progress):
-    """Do tasks one after the other in this process; returns dict run id -> exception, or None, of those that failed."""
+    """Do tasks one after the other in this process; returns dict run id -> exception of those that failed."""
     failed = {}
     for name, task in todo.items():
         try:
-            if task.need and task.need.run().id in failed:
-                failed[name] = None
-            else:
-                task.do(progress)
+            task.do(progress)
         except Exception as error:
             if processes.state().num_processes > 1:
                 raise  # the launcher ends the others, which wait for this one
@@ -117,10 +109,9 @@ def _on_workers(client, todo, local, bar):
         try:
             for name, task in todo.items():
                 order = workers.Order(name, topic, token, shared, workers.versions())
-                given = (None, None) if shared else _given(client, task, futures)
+                given = None if shared or not task.run().record else client.scatter(workers.pack(task.run().folder), hash=False)
                 options = {"key": f"{name}-{topic}", "priority": -len(futures), "resources": _taken(task, offered)}
-                need = futures.get(task.need.run().id) if task.need else None
-                futures[name] = client.submit(workers.do, task, order, need, *given, **options)
+                futures[name] = client.submit(workers.do, task, order, given, **options)
             names = {future.key: name for name, future in futures.items()}
             for future in as_completed(futures.values(), loop=client.loop):
                 name = names[future.key]
@@ -133,16 +124,7 @@ def _on_workers(client, todo, local, bar):
         finally:
             client.cancel(list(futures.values()))
             lines.close()
-    return {name: None if (need := todo[name].need) and need.run().id in errors else error for name, error in errors.items()}
-
-
-def _given(client, task, futures):
-    """Files that go to a worker without a shared folder: of the base that is here already, and of what there is of the run."""
-    from p3mlib.experiments import workers
-
-    base, own = task.need and task.need.run(), task.run()
-    here = [base if base and base.id not in futures else None, own if own.record else None]
-    return client.scatter([workers.pack(run.folder) if run else None for run in here], hash=False)
+    return errors
 
 
 def _taken(task, offered):

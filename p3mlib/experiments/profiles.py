@@ -44,9 +44,6 @@ class TrainConfig(Block):
 
     width: float
     init: Literal["imagenet", "scratch", "base"]
-    base_epochs: int = Field(serialization_alias="pretrain")
-    encoder_epochs: int = Field(serialization_alias="encoder")
-    base_per_seed: bool = Field(serialization_alias="own_base")
     crop_sides: Many[int]
     ingredients: Many[Literal[tuple(INGREDIENTS)]] = ()
     size: int = Field(multiple_of=32)
@@ -55,7 +52,7 @@ class TrainConfig(Block):
     published: bool
     optimiser: Literal["adam", "sgd"]
     lr: float
-    schedule: Literal["constant", "stable", "cosine", "step", "poly", "triangle"]  # see `train.learning_rate`
+    schedule: Literal["constant", "cosine", "step", "poly", "triangle"]  # see `train.learning_rate`
     weight_decay: float
     max_grad_norm: float = Field(serialization_alias="clip")
     trimap_kernel: Pair[int]

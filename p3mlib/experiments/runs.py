@@ -88,13 +88,9 @@ class Run:
         return {path.stem: read_matte(path, checked=False) for path in sorted(folder.glob("*.png"))}
 
     def training_log(self):
-        """DataFrame of train.csv: every loss term per epoch; first those of the pretraining, or the totals of the base."""
-        own, record = pd.read_csv(self.folder / "train.csv"), self.record
-        if record.get("pretraining"):
-            before = Run(self.folder.parent / record["pretraining"]).training_log()
-        else:
-            losses = bases.cards().get(record.get("base"), {}).get("loss", [])
-            before = pd.DataFrame({"epoch": range(len(losses)), "stage": "base", "total": losses})
+        """DataFrame of train.csv: every loss term per epoch; first the totals of the base."""
+        own, losses = pd.read_csv(self.folder / "train.csv"), bases.cards().get(self.record.get("base"), {}).get("loss", [])
+        before = pd.DataFrame({"epoch": range(len(losses)), "stage": "base", "total": losses})
         return pd.concat([before, own.assign(epoch=own["epoch"] + len(before))], ignore_index=True) if len(before) else own
 
     def state(self):
@@ -216,7 +212,6 @@ def _trained(experiment, progress):
     run, profile = Run(needed_folder(experiment)), experiment.profile
     if processes.agreed(run.record.get("finished")):
         return run
-    base, start = _loaded(experiment.pretraining, progress) if experiment.pretraining else (None, None)
     first = processes.state().is_main_process
     with writing(run):
         if processes.agreed(run.record.get("finished")):
@@ -225,16 +220,15 @@ def _trained(experiment, progress):
         portraits = corpus.kept("train", experiment.row.domain, profile, progress)
         faces = corpus.open_set("CelebA", "N", profile, progress) if experiment.row.copy_paste != "none" else None
         with _threads(profile.train.threads), run.timed("training") if first else nullcontext():
-            start = bases.load(experiment.start) if experiment.start else start
+            start = bases.load(experiment.start) if experiment.start else None
             fit(experiment, portraits, run.folder, progress, faces, start, Forecast(progress=progress and first))
         record = dict(
             row=experiment.name,
             method=experiment.row.method,
             training=experiment.training(corpus.training_identity(experiment)),
-            pretraining=base.id if base else None,
             base=experiment.start,
             images=len(portraits),
-            read=sorted({*portraits.folders(), *(faces.folders() if faces else []), *(base.record["read"] if base else [])}),
+            read=sorted({*portraits.folders(), *(faces.folders() if faces else [])}),
             finished=now(),
             evaluations={},
             processes=processes.state().num_processes,

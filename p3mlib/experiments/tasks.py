@@ -23,11 +23,6 @@ class Training:
         return self.experiment.profile
 
     @property
-    def need(self):
-        """The Training of what this one goes on from, or None."""
-        return Training(self.experiment.pretraining) if self.experiment.pretraining else None
-
-    @property
     def resources(self):
         """What it takes of a Dask worker that declares such things: a GPU, bytes of memory."""
         return {"GPU": 1, "MEMORY": self.profile.memory * 1e9}
@@ -52,7 +47,6 @@ class Untrained:
     method: str
     sets: tuple
     profile: Profile
-    need = None
 
     def __str__(self):
         return self.method
@@ -73,10 +67,3 @@ class Untrained:
     def do(self, progress=True):
         """Do what is left to do, with progress bars."""
         untrained.get(self.method, self.sets, self.profile, progress)
-
-
-def with_needs(tasks):
-    """dict run id -> task of these and of all that they need, each once, who is needed before who needs it."""
-    needs = {task.need.experiment.run_id(""): task.need for task in tasks if task.need}
-    first = with_needs(needs.values()) if needs else {}
-    return first | {task.run().id: task for task in tasks}

@@ -25,14 +25,13 @@ from p3mlib.models.official import hub_name
 def learning_rate(config, done):
     """Learning rate after the fraction `done` of the steps of a stage.
 
-    constant; stable: constant after 5% linear warm-up; cosine: to zero, after such a warm-up; step: a tenth after every quarter;
+    constant; cosine: to zero, after 5% linear warm-up; step: a tenth after every quarter;
     poly: (1 - done)^0.9; triangle: between a third of the rate and the rate, up and down five times.
     """
     if config.schedule == "cosine":
         return config.lr * min(1.0, (done + 1e-3) / 0.05) * 0.5 * (1 + math.cos(math.pi * done))
     factor = {
         "constant": 1.0,
-        "stable": min(1.0, (done + 1e-3) / 0.05),
         "step": 0.1 ** int(4 * done),
         "poly": (1 - done) ** 0.9,
         "triangle": 1 / 3 + 2 / 3 * (1 - abs(1 - 10 * done % 2)),
@@ -121,7 +120,7 @@ class Objective(nn.Module):
         return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
-def fit(experiment, portraits, folder, progress=True, faces=None, pretrained=None, forecast=None):
+def fit(experiment, portraits, folder, progress=True, faces=None, start=None, forecast=None):
     """Train one experiment; go on from where the checkpoint in `folder` was written, if there is one, to the same weights.
 
     Writes `checkpoint.pt` and `train.csv` (mean of every loss term per epoch) after each epoch, one process alone
@@ -136,8 +135,7 @@ def fit(experiment, portraits, folder, progress=True, faces=None, pretrained=Non
         experiment: config.Experiment. portraits: training samples. folder: of the run.
         progress:   show a bar.
         faces:      celeba.Faces, for rows with copy and paste.
-        pretrained: the network of `experiment.pretraining` or `experiment.start`; of a base all weights go on and only the last
-            stage is trained, of an encoder only the backbones go on. None: from the seed.
+        start:      the network of `experiment.start`, whose weights go on, in the last stage alone; None: from the seed.
         forecast:   forecast.Forecast of what the training needs, or None.
     Returns:
         the trained network, on its device, in eval mode.
@@ -147,10 +145,10 @@ def fit(experiment, portraits, folder, progress=True, faces=None, pretrained=Non
     """
     private = experiment.row.domain == "B"
     with forbid("original_image") if private else contextlib.nullcontext():
-        return _fit(experiment, portraits, folder, progress, faces, pretrained, forecast)
+        return _fit(experiment, portraits, folder, progress, faces, start, forecast)
 
 
-def _fit(experiment, portraits, folder, progress, faces, pretrained, forecast):
+def _fit(experiment, portraits, folder, progress, faces, start, forecast):
     config, accelerator = experiment.train, _accelerator(experiment.train, len(portraits))
     network = build(experiment).to(memory_format=torch.channels_last)  # a quarter faster, on CPUs too
     row = experiment.row
@@ -158,7 +156,10 @@ def _fit(experiment, portraits, folder, progress, faces, pretrained, forecast):
     views = TrainingViews(portraits, config, experiment.seed, sources)
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=loader_processes(views), collate_fn=views.collate)
     loader = accelerator.prepare(loader)
-    stages, state = _stages(network, config, pretrained), resume.read(folder, network)
+    stages, state = network.stages(), resume.read(folder, network)
+    if start:
+        network.load_state_dict(start.state_dict())
+        stages = stages[-1:]
     epochs = epochs_of(stages, config.epochs)
     history, within = state.get("history", []), state.get("within")
     network.load_state_dict(state.get("network", network.state_dict()))
@@ -214,18 +215,6 @@ def _accelerator(config, images):
     if config.batch_size % accelerator.num_processes:
         raise ValueError(f"a batch of {config.batch_size} cannot be shared evenly by {accelerator.num_processes} processes")
     return accelerator
-
-
-def _stages(network, config, pretrained):
-    """The stages to train, after the network has taken over what of `pretrained` goes on: see `fit`."""
-    if pretrained is None:
-        return network.stages()
-    if config.base_epochs or config.init == "base":
-        network.load_state_dict(pretrained.state_dict())
-        return network.stages()[-1:]
-    for part in backbones(network):
-        network.get_submodule(part).load_state_dict(pretrained.get_submodule(part).state_dict())
-    return network.stages()
 
 
 def _optimiser(config, objective):

@@ -46,13 +46,12 @@ def sees(token, profile):
     return (paths.runs(profile) / token).exists()
 
 
-def do(task, order, need=None, base=None, own=None):
+def do(task, order, own=None):
     """Make sure of one task in this worker.
 
     Args:
         task: of `tasks`. order: Order.
-        need: what `do` returned for the run that this one goes on from, where that was to be made too.
-        base: files of that run (see `pack`), where it is finished with who asks and folders are not shared. own: of this run.
+        own: files of the run (see `pack`), where who asks has some and folders are not shared.
     Returns:
         files of the run; None where folders are shared.
     Raises:
@@ -60,10 +59,8 @@ def do(task, order, need=None, base=None, own=None):
     """
     _check(task, order)
     run = task.run()
-    if not order.shared:
-        for files, other in ((need or base, task.need and task.need.run()), (own, run)):
-            if files and not other.record.get("finished"):
-                unpack(files, other.folder)
+    if own and not run.record.get("finished"):
+        unpack(own, run.folder)
     with redirect_stderr(_Teller(order)):
         task.do()
     return None if order.shared else pack(run.folder)

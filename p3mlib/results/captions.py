@@ -67,13 +67,8 @@ def _usual(values):
 
 
 def _before(experiment):
-    """How many epochs of which a training starts from, in words."""
-    train = experiment.train
-    if experiment.start:
-        card = bases.cards()[experiment.start]
-        return f"{card['epochs']} on {card['images']} other blurred images (bases of the package, each seed its own)"
-    if not train.base_epochs:
+    """How many epochs of which base a training starts from, in words."""
+    if not experiment.start:
         return ""
-    shared = "rows of a seed" if train.base_per_seed else "rows and seeds"
-    encoder = f", from an encoder of {train.encoder_epochs} epochs" if train.encoder_epochs else ""
-    return f"{train.base_epochs} on blurred images, the same for all {shared}{encoder}"
+    card = bases.cards()[experiment.start]
+    return f"{card['epochs']} on {card['images']} other blurred images (bases of the package, each seed its own)"

@@ -123,15 +123,12 @@ def _facts(scale, seconds):
 
 
 def _time(profile, seconds):
-    """How long the command took, and all runs that the tables show with those they began from, whenever they were made."""
+    """How long the command took, and all runs that the tables show, whenever they were made."""
     ids = set()
     for path in paths.tables(profile).glob("*.csv"):
         ids |= set(pd.read_csv(path, usecols=lambda name: name == "run", dtype=str).get("run", pd.Series()).dropna())
-    records = {}
-    while ids:
-        records |= {name: runs.Run(paths.runs(profile) / name).record for name in ids}
-        ids = {base for record in records.values() if (base := record.get("pretraining")) and base not in records}
-    spent = [record["seconds"] for record in records.values() if "seconds" in record]
+    records = [runs.Run(paths.runs(profile) / name).record for name in sorted(ids)]
+    spent = [record["seconds"] for record in records if "seconds" in record]
     parts = {work: sum(those.get(work, 0) for those in spent) for work in ("training", "scoring")}
     facts = [] if seconds is None else [f"{_minutes(seconds)} for this command"]
     if spent:

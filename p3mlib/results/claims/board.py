@@ -5,7 +5,6 @@ import contextlib
 import numpy as np
 import pandas as pd
 
-from p3mlib.experiments import config
 from p3mlib.results.claims import ablation, copy_paste, methods, obfuscation
 from p3mlib.results.claims.numbers import NotRun, Numbers, from_paper, from_tables
 from p3mlib.results.printed import write
@@ -142,13 +141,10 @@ def caption(board, profile, per_image, draws):
     if "released" in board:
         run = board.loc[board["released"] != "not run", "released"].value_counts()
         share += f". Of released weights alone {', '.join(f'{run.get(v, 0)} {v}' for v in VERDICTS[:-1])}"
-    grid = config.load()
-    bound = any(e.train.base_epochs and not e.train.base_per_seed for e in grid.experiments(grid.rows, profile))
-    shared = "Networks whose seeds share a base (see the captions) vary in their own epochs alone. " if bound else ""
     source = f"{per_image:.0%} of the errors come per image, the others as means over images" if per_image < 1 else "per image"
     return (
         f"The paper's claims on the tables of profile {profile}: {told}{share}. A verdict stands where at least {SURE:.0%} of "
-        f"{draws} tables from images and seeds drawn anew agree (agreement); otherwise it is undecided. {shared}Errors: "
+        f"{draws} tables from images and seeds drawn anew agree (agreement); otherwise it is undecided. Errors: "
         f"{source}. Chance: how often tables pass whose rows have exchanged their numbers, over the whole table / only among "
         "the rows of one method; where it is above 30% a PASS says little. Compare with the first what ranks methods, with the "
         "second what ranks settings."
