@@ -157,7 +157,7 @@ def _fit(experiment, portraits, folder, progress, faces, start, forecast):
     loader = DataLoader(views, config.batch_size, drop_last=True, num_workers=loader_processes(views), collate_fn=views.collate)
     loader = accelerator.prepare(loader)
     stages, state = network.stages(), resume.read(folder, network)
-    if start:
+    if start is not None:
         network.load_state_dict(start.state_dict())
         stages = stages[-1:]
     epochs = epochs_of(stages, config.epochs)

@@ -37,7 +37,8 @@ def find(network, seed, folder=FOLDER):
     names = [name for name in cards(folder) if name.rpartition("-s")[0] == network]
     if not names:
         known = sorted({name.rpartition("-s")[0] for name in cards(folder)})
-        raise ValueError(f"the package has no base of '{network}'; there are {', '.join(known) or 'none'}")
+        fix = f"train it from scratch with `{network}: {{training: {{init: scratch}}}}` in the profile's overrides"
+        raise ValueError(f"the package has no base of '{network}'; there are {', '.join(known) or 'none'}; {fix}")
     return names[seed % len(names)]
 
 

@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from p3mlib import paths
 
-# What another machine does to PyTorch, as environment variables of a run of everything.
+# What another machine does to PyTorch, as environment variables of a run of everything. Other kernels: of a processor without
+# AVX-512 where this one has it, else of one without AVX2.
+_LESS = ("avx2", "AVX2") if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else ("default", "SSE41")
 VARIANTS = {
-    "other kernels": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "other kernels": {"ATEN_CPU_CAPABILITY": _LESS[0], "ONEDNN_MAX_CPU_ISA": _LESS[1]},
     "two threads": {"P3M_THREADS": "2"},
 }
 _KEY = ["table", "method", "cp", "modules", "setting", "dataset", "metric"]
