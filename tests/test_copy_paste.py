@@ -163,8 +163,9 @@ def test_batches_bring_their_sources(kind, count, home):
     pasted = [batch["paste"] for batch in batches if "paste" in batch]
     applied = np.mean([b["paste"]["apply"].float().mean() if "paste" in b else 0 for b in batches])
     assert 0.25 < applied < 0.75 and "facemask" not in batches[0] and "index" not in batches[0]
+    square = (train.size, train.size)
     for paste in pasted:
-        assert paste["source"].shape == (count, 3, 64, 64) and paste["source_mask"].shape == (count, 1, 64, 64)
+        assert paste["source"].shape == (count, 3, *square) and paste["source_mask"].shape == (count, 1, *square)
         assert 0 <= paste["source"].min() and paste["source"].max() <= 1 and paste["source_mask"].sum() > 0
         assert kind != "fcp" or paste["apply"].all()
         assert (paste["scale"] >= 0.8).all() and (paste["scale"] <= 1.25).all()

@@ -259,7 +259,7 @@ def test_networks_train_as_published_where_the_profile_says_so():
 def test_the_gallery_holds_the_first_predictions(home):
     run = runs.get(experiment(), SETS, progress=False)
     gallery = run.gallery(*SETS[0])
-    assert list(gallery) == sorted(run.per_image(*SETS[0]).index)[: runs.GALLERY] and gallery["p_00000"].shape == (64, 64)
+    assert list(gallery) == sorted(run.per_image(*SETS[0]).index)[: runs.GALLERY] and gallery["p_00000"].shape == (128, 128)
     assert run.gallery("RWP", "N") == {}
 
 

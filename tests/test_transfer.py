@@ -44,7 +44,7 @@ def test_every_network_sees_the_size_of_the_profile_and_a_trimap_stays_exact(hom
         "p3mlib.results.transfer.predict", lambda model, image, **how: seen.append(image.shape) or predict(model, image, **how)
     )
     shm, _, dim, _ = transfer(["shm", "dim"], "smoke", portraits, limit=2, progress=False)
-    assert set(seen) == {(64, 38, 3)}, "the longer side of 160 x 96 cut down to the profile's 64"
+    assert set(seen) == {(128, 77, 3)}, "the longer side of 160 x 96 cut down to the profile's 128"
     assert np.allclose(dim.errors["SAD"], dim.errors["SAD-T"]) and (shm.errors["SAD"] > shm.errors["SAD-T"]).all()
 
 
