@@ -538,7 +538,7 @@ def notebooks(
 ):
     """execute the notebooks with papermill: tables, figures, executed copies, report"""
     from p3mlib import paths
-    from p3mlib.experiments import notebooks
+    from p3mlib.experiments import kernels, notebooks
     from p3mlib.results import page
     from p3mlib.widgets.stills import page_explorers
 
@@ -547,7 +547,7 @@ def notebooks(
     if lacking := notebooks.trainings(names, profile)[1]:
         print(f"no training images, so tables print '-' for: {', '.join(lacking)}", file=sys.stderr)
     notebooks.prepare(names, profile, jobs, scheduler=scheduler)
-    failed = notebooks.execute(names, profile)
+    failed = kernels.execute(names, profile)
     for name, reason in failed.items():
         print(f"{name}: {reason}", file=sys.stderr)
     written = page.write_page(profile, failed, time.monotonic() - begin, page_explorers())

@@ -20,7 +20,7 @@ from fault_kinds import started
 from PIL import Image
 
 from p3mlib.__main__ import main
-from p3mlib.experiments import notebooks
+from p3mlib.experiments import kernels
 
 ROOT = Path(__file__).parent.parent
 CHECKED = json.loads((ROOT / "tests" / "notebook_outputs.json").read_text())  # notebook -> outputs of its tagged cells
@@ -114,7 +114,7 @@ def test_the_kernel_is_this_python_whatever_is_installed(home, own, tmp_path, mo
     (folder / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "p", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     own(_00_where="import sys\nprint(sys.executable)")
-    assert notebooks.execute(["00_where"], "smoke", progress=False) == {}
+    assert kernels.execute(["00_where"], "smoke", progress=False) == {}
     assert printed(home, "00_where") == f"{sys.executable}\n"
 
 
@@ -123,7 +123,7 @@ def test_an_idle_kernel_is_stopped_without_an_interrupt(monkeypatch):
     signals = []
 
     async def start_and_stop():
-        manager = notebooks.Kernels()
+        manager = kernels.Kernels()
         await manager.start_kernel()
         client = manager.client()
         client.start_channels()

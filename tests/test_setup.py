@@ -229,7 +229,7 @@ def test_papermill_is_imported_in_one_place():
     users = [
         p.name for p in (ROOT / "p3mlib").rglob("*.py") if "papermill" in p.read_text() and "import papermill" in p.read_text()
     ]
-    assert users == ["notebooks.py"]
+    assert users == ["kernels.py"]
 
 
 def test_the_library_neither_prints_nor_names_cuda():

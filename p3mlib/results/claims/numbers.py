@@ -3,7 +3,7 @@
 import re
 import zlib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import pandas as pd
@@ -34,10 +34,33 @@ class Numbers:
     def __call__(self, table, method, setting, metric="SAD", dataset="P3M-500-P"):
         """Mean over seeds and images. Raises NotRun."""
         try:
-            value = self.values[str(table), method, setting, dataset, metric]
+            return self.means[str(table), method, setting, dataset, metric]
         except KeyError:
             raise NotRun(f"Table {table}: {method} {setting} {dataset} {metric}") from None
-        return float(value if np.ndim(value) == 0 else np.mean(value))
+
+    @cached_property
+    def means(self):
+        """dict key -> mean over seeds and images."""
+        return {key: float(value.mean() if isinstance(value, np.ndarray) else value) for key, value in self.values.items()}
+
+    @cached_property
+    def _stacks(self):
+        """What is drawn together: dict (network, data set, (seeds, images)) -> (keys, their errors (keys, seeds, images))."""
+        groups = {}
+        for key, array in self.values.items():
+            if np.ndim(array) == 2:
+                groups.setdefault((report.network_of(key[1]), key[3], array.shape), []).append(key)
+        return {group: (keys, np.stack([self.values[key] for key in keys])) for group, keys in groups.items()}
+
+    @cached_property
+    def _exchanges(self):
+        """What changes places in `shuffled`: dict within -> list of (table, data set, dict row -> its metrics)."""
+        found = {within: {} for within in (False, True)}
+        for table, method, setting, dataset, metric in self.values:
+            for within, groups in found.items():
+                group = table, dataset, _family(table, method) if within else ""
+                groups.setdefault(group, {}).setdefault((method, setting), []).append(metric)
+        return {within: [(*group[:2], rows) for group, rows in groups.items()] for within, groups in found.items()}
 
     def free(self, method, dataset, metric="SAD"):
         """Of Tables 5 and 6."""
@@ -63,12 +86,10 @@ class Numbers:
         def picks(what, count):
             return np.random.default_rng([draw, zlib.crc32(repr(what).encode())]).integers(count, size=count)
 
-        drawn = {}
-        for key, array in self.values.items():
-            if np.ndim(array) == 2:
-                seeds, images = array.shape
-                array = array[picks(report.network_of(key[1]), seeds)][:, picks(key[3], images)].mean()
-            drawn[key] = array
+        drawn = dict(self.values)
+        for (network, dataset, (seeds, images)), (keys, errors) in self._stacks.items():
+            some = errors[:, picks(network, seeds)][:, :, picks(dataset, images)]
+            drawn.update(zip(keys, some.mean(axis=(1, 2)).tolist(), strict=True))
         return Numbers(drawn)
 
     def shuffled(self, rng, within):
@@ -77,19 +98,15 @@ class Numbers:
         The rows (method, setting) of one table and data set exchange all their numbers; with `within`, only the rows of one
         method, its settings, kinds of copy and paste and modules.
         """
-        groups = {}
-        for table, method, setting, dataset, metric in self.values:
-            group = table, dataset, _family(table, method) if within else ""
-            groups.setdefault(group, {}).setdefault((method, setting), []).append(metric)
         drawn = {}
-        for (table, dataset, _), rows in groups.items():
+        for table, dataset, rows in self._exchanges[within]:
             names = list(rows)
             for name, place in zip(names, rng.permutation(len(names)), strict=True):
                 giver = names[place]
                 for metric in rows[name]:
-                    source = self.values.get((table, *giver, dataset, metric))
+                    source = self.means.get((table, *giver, dataset, metric))
                     if source is not None:
-                        drawn[table, *name, dataset, metric] = np.mean(source)
+                        drawn[table, *name, dataset, metric] = source
         return Numbers(drawn)
 
 
@@ -181,5 +198,6 @@ def plain(values):
     return ", ".join(f"{_short(name)} {value:.2f}" for name, value in values.items())
 
 
+@cache
 def _short(name):
     return re.sub(r"P3M-Net \((.*?)\)", r"\1", name)
