@@ -249,7 +249,7 @@ def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-50
         they are rows of one network, whose seeds share more than their number); None where one was not run or no image has the
         metric.
     """
-    sides, rng = [], np.random.default_rng(0)
+    sides = []
     for method, setting in (one, other):
         key = method, setting, dataset
         found = [r for r in results if (r.label, r.setting, r.dataset) == key and r.errors is not None]
@@ -258,17 +258,23 @@ def paired_difference(results, one, other, scaled, metric="SAD", dataset="P3M-50
         sides.append(np.stack([result.values(metric, scaled) for result in found]))
     known = ~np.isnan([side.sum(0) for side in sides]).any(0)  # no face, no face-hole rate
     sides = [side[:, known] for side in sides]
-    images, means = int(known.sum()), []
-    together = network_of(one[0]) == network_of(other[0]) and len(sides[0]) == len(sides[1])
-    if not images:
+    if not known.any():
         return None
-    for _ in range(draws):
-        picks = rng.integers(images, size=images)
-        seeds = [rng.integers(len(side), size=len(side)) for side in sides]
-        seeds = seeds[:1] * 2 if together else seeds
-        means.append([side[chosen].mean(0)[picks].mean() for side, chosen in zip(sides, seeds, strict=True)])
-    low, high = np.quantile(np.subtract(*np.transpose(means)), [0.025, 0.975])
+    picks, seeds = _drawn(draws, int(known.sum()), *map(len, sides))
+    together = network_of(one[0]) == network_of(other[0]) and len(sides[0]) == len(sides[1])
+    seeds = seeds[:1] * 2 if together else seeds
+    means = [np.take_along_axis(side[some].mean(1), picks, 1).mean(1) for side, some in zip(sides, seeds, strict=True)]
+    low, high = np.quantile(np.subtract(*means), [0.025, 0.975])
     return sides[0].mean() - sides[1].mean(), low, high
+
+
+@cache
+def _drawn(draws, images, *seeds):
+    """Images (draws, images) and, for each number of seeds, seeds (draws, seeds) that are drawn with replacement."""
+    rng = np.random.default_rng(0)
+    drawn = [[rng.integers(count, size=count) for count in (images, *seeds)] for _ in range(draws)]
+    picks, *chosen = map(np.stack, zip(*drawn, strict=True))
+    return picks, chosen
 
 
 def within_noise(cell):
