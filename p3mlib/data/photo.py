@@ -1,6 +1,6 @@
 """Training views that look like any photograph: one rendered person, framed, lit and placed anew every time.
 
-Each ingredient is a switch of a profile (`ingredients`); what was measured stands in the dataset card, of `spectrum` nothing yet.
+Each ingredient is a switch of a profile (`ingredients`); what each gains stands in the dataset card.
 """
 
 import cv2
@@ -16,7 +16,6 @@ INGREDIENTS = {
     "clutter": "shapes and writing behind the person, filled with pieces of places",
     "colour": "gain, gamma, saturation and tint of person and place, apart and together",
     "camera": "blur, loss of resolution, noise and JPEG after composition",
-    "spectrum": "coarse amplitudes of the spectrum taken from another place (Fourier domain adaptation)",
 }
 PLACES = 0.3  # share of views in front of another place; at 0.75 a photograph's grain comes to mean background
 ZOOM = (0.6, 2.6)  # height of the rendered picture over the view's
@@ -37,7 +36,7 @@ def photo_view(sample, size, places, ingredients, trimap_kernel, rng):
     Returns:
         as `augment.random_view`; `fg` and `bg` are those before the camera.
     Source:
-        compositions: Xu et al. 2017; spectrum: Yang and Soatto 2020 (FDA).
+        compositions: Xu et al. 2017.
     """
     fg, alpha, bg, mask = _framed(sample, size, "framing" in ingredients, rng)
     if "places" in ingredients and rng.random() < PLACES:
@@ -52,8 +51,6 @@ def photo_view(sample, size, places, ingredients, trimap_kernel, rng):
             state = rng.integers(2**63)
             fg, bg = (_coloured(layer, np.random.default_rng(state)) for layer in (fg, bg))
     image = composite(fg, bg, alpha)
-    if "spectrum" in ingredients and rng.random() < 0.3:
-        image = _spectrum(image, places.draw(size, size, rng), rng)
     if "camera" in ingredients:
         image = _camera(image, rng)
     kernel = drawn_kernel(trimap_kernel, size, rng)
@@ -166,18 +163,6 @@ def _coloured(layer, rng):
 def _grey(picture):
     """Mean of the channels, (H, W, 1); OpenCV takes a fifth of numpy's time."""
     return cv2.transform(picture, np.full((1, 3), 1 / 3, np.float32))[..., None]
-
-
-def _spectrum(image, other, rng):
-    """The image with the coarse amplitudes of another picture's spectrum, mixed in by up to two thirds."""
-    ours, theirs = (np.fft.fft2(picture, axes=(0, 1)) for picture in (image, other))
-    reach = max(1, round(len(image) * rng.uniform(0.005, 0.03)))
-    band = np.r_[0 : reach + 1, -reach:0]
-    box = np.ix_(band, band)
-    share = rng.uniform(0, 2 / 3)
-    amplitude = (1 - share) * np.abs(ours[box]) + share * np.abs(theirs[box])
-    ours[box] = amplitude * np.exp(1j * np.angle(ours[box]))
-    return np.clip(np.fft.ifft2(ours, axes=(0, 1)).real, 0, 1).astype(np.float32)
 
 
 def _camera(image, rng):
