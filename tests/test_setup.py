@@ -232,6 +232,8 @@ def test_papermill_is_imported_in_one_place():
         p.name for p in (ROOT / "p3mlib").rglob("*.py") if "papermill" in p.read_text() and "import papermill" in p.read_text()
     ]
     assert users == ["kernels.py"]
+    callers = [p.name for p in (ROOT / "p3mlib").rglob("*.py") if "experiments.kernels" in imported(p)]
+    assert callers == ["results.py"], "the command that executes notebooks; what a notebook imports need not wait for papermill"
 
 
 def test_the_library_neither_prints_nor_names_cuda():

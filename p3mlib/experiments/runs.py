@@ -291,8 +291,10 @@ def _threads(count):
     """Fixed number of CPU threads, because it changes the last bits of a sum; 0 leaves it alone. P3M_THREADS overrides it."""
     before = torch.get_num_threads()
     torch.set_num_threads(int(os.environ.get("P3M_THREADS") or 0) or count or before)
-    yield
-    torch.set_num_threads(before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Network:
