@@ -37,6 +37,13 @@ def full_precision(function):
     return widened
 
 
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)  # one first made during evaluation must serve training as well
+def channels(values, dtype, device):
+    """(1, C, 1, 1) tensor of a tuple of C numbers, made once: a copy to a GPU waits for all that it is at."""
+    return torch.tensor(values, dtype=dtype, device=device).view(1, -1, 1, 1)
+
+
 def same_shape(**tensors):
     """Raise ValueError, with all names and shapes, unless the tensors share one shape; None is left out."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items() if tensor is not None}
@@ -59,7 +66,8 @@ def trimap_labels(trimap):
     """
     if trimap.ndim != 4 or trimap.shape[1] != 1:
         raise ValueError(f"trimap must be (N, 1, H, W), got {tuple(trimap.shape)}")
-    if trimap.max() > 1:
+    captured = trimap.is_cuda and torch.cuda.is_current_stream_capturing()  # a CUDA graph cannot wait for an answer
+    if not captured and trimap.max() > 1:
         raise ValueError(f"trimap reaches {trimap.max().item():g}: looks like 0-255, expected 0, 0.5 and 1")
     return (1 + (trimap == 1).long() - (trimap == 0).long())[:, 0]
 
@@ -194,7 +202,7 @@ def composition_loss(alpha_pred, image, fg, bg):
     """
     same_shape(image=image, fg=fg, bg=bg)
     same_shape(alpha_pred=alpha_pred, **{"one channel of image": image[:, :1]})
-    std = image.new_tensor(IMAGENET_STD).view(1, 3, 1, 1)
+    std = channels(IMAGENET_STD, image.dtype, image.device)
     composite = alpha_pred * fg + (1 - alpha_pred) * bg  # in this order exactly fg where alpha is 1
     difference = (composite - image) / std
     return (difference.square() + _TINY).sqrt().sum() / alpha_pred.numel()

@@ -222,23 +222,27 @@ def _trained(experiment, progress):
         with _threads(profile.train.threads), run.timed("training") if first else nullcontext():
             start = bases.load(experiment.start) if experiment.start else None
             fit(experiment, portraits, run.folder, progress, faces, start, Forecast(progress=progress and first))
-        record = dict(
-            row=experiment.name,
-            method=experiment.row.method,
-            training=experiment.training(corpus.training_identity(experiment)),
-            base=experiment.start,
-            images=len(portraits),
-            read=sorted({*portraits.folders(), *(faces.folders() if faces else [])}),
-            finished=now(),
-            evaluations={},
-            processes=processes.state().num_processes,
-            precision=precision(),
-            **provenance(),
-        )
         if first:
-            run.update(**record)
+            run.update(**record(experiment, len(portraits), {*portraits.folders(), *(faces.folders() if faces else [])}))
         processes.state().wait_for_everyone()
     return run
+
+
+def record(experiment, images, read):
+    """What run.json says of a training that has just ended: dict. Args: images: how many. read: folders that it read from."""
+    return dict(
+        row=experiment.name,
+        method=experiment.row.method,
+        training=experiment.training(corpus.training_identity(experiment)),
+        base=experiment.start,
+        images=images,
+        read=sorted(read),
+        finished=now(),
+        evaluations={},
+        processes=processes.state().num_processes,
+        precision=precision(),
+        **provenance(),
+    )
 
 
 def _loaded(experiment, progress):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from timm.models.resnet import Bottleneck
 from torch import nn
 
-from p3mlib.losses import full_precision
+from p3mlib.losses import channels, full_precision
 from p3mlib.models.blocks import ASPP, Critic, unpool
 from p3mlib.models.network import Stage, TrimapNetwork, frozen_call, with_trimap
 from p3mlib.models.resnet import ResNet, initialise, scaled
@@ -79,8 +79,7 @@ def _says(scores, true):
 def alphagan_loss(network, image, batch, critic):
     """Alpha and composition of the pasted matte, least-squares adversarial, and the critic's own loss."""
     alpha, trimap = network(with_trimap(image, batch)).alpha.float(), batch["trimap"]
-    std = image.new_tensor(network.std).view(1, 3, 1, 1)
-    mean = image.new_tensor(network.mean).view(1, 3, 1, 1)
+    mean, std = (channels(values, image.dtype, image.device) for values in (network.mean, network.std))
     composite = alpha * batch["fg"] + (1 - alpha) * batch["bg"]
     false = torch.cat([(composite - mean) / std, trimap], dim=1)
     terms = {**alpha_and_composition(alpha, batch), "adversarial": _says(frozen_call(critic, false), True)}

@@ -107,6 +107,8 @@ class FBA(TrimapNetwork):
 
     def __init__(self, width=1.0):
         super().__init__()
+        for name, values in (("centre", self.mean), ("spread", self.std)):  # of the image, to have it in [0, 1] again
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         norm = partial(group_norm, width)
         self.encoder = standardise(ResNet(Bottleneck, (3, 4, 6, 3), width, output_stride=8, inputs=11, halved=True, norm=norm))
         stem, quarter, *_, deep = self.encoder.channels
@@ -138,8 +140,8 @@ class FBA(TrimapNetwork):
         """The last convolution's (N, 7, H, W), the image in [0, 1] and the trimap."""
         self.check(x)
         normal, trimap = x[:, :3], x[:, 3:]
-        std, mean = (x.new_tensor(values).view(1, 3, 1, 1) for values in (self.std, self.mean))
-        image, known = normal * std + mean, torch.cat([trimap < 0.25, trimap > 0.75], dim=1).to(x.dtype)
+        image = normal * self.spread.to(x.dtype) + self.centre.to(x.dtype)
+        known = torch.cat([trimap < 0.25, trimap > 0.75], dim=1).to(x.dtype)
         maps = self.encoder(torch.cat([normal, click_maps(trimap), known], dim=1))
         y = maps[-1]
         pooled = [_grow(layer(F.adaptive_avg_pool2d(y, n)), y.shape[2:]) for n, layer in zip(BINS, self.bins, strict=True)]
