@@ -27,6 +27,7 @@ import pandas as pd
 import torch
 
 from p3mlib.experiments import config, corpus, runs
+from p3mlib.experiments.run import record
 from p3mlib.experiments.train import Objective, build, epochs_of, learning_rate
 from p3mlib.experiments.views import TrainingViews
 from p3mlib.io import atomic_path, write_text
@@ -279,7 +280,7 @@ def _train(experiment, shared, tell, until, device):
     save_pretrained(network.requires_grad_(True).eval(), run.folder)
     portraits = corpus.open_set("train", "B", experiment.profile, False)
     seconds = round(before + time.time() - begun, 2)
-    run.update(seconds={"training": seconds}, **runs.record(experiment, len(portraits), portraits.folders()))
+    run.update(seconds={"training": seconds}, **record(experiment, len(portraits), portraits.folders()))
     (run.folder / STATE).unlink(missing_ok=True)
     return f"done, loss {history[-1]['total']:.3f}, {seconds:.0f} s"
 

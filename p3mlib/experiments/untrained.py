@@ -8,6 +8,7 @@ import numpy as np
 from p3mlib import paths
 from p3mlib.experiments import corpus, processes, runs
 from p3mlib.experiments.evaluate import mean_matte, transition_only, whole_image
+from p3mlib.experiments.run import Run, now, provenance
 from p3mlib.models.inference import resize
 from p3mlib.traditional import METHODS
 
@@ -40,14 +41,14 @@ def get(method, sets, profile, progress=True):
     Raises:
         datasets.MissingData: images that are needed are not there.
     """
-    run, tests = runs.Run(folder(method, sets, profile)), tests_of(method, sets, profile)
+    run, tests = Run(folder(method, sets, profile)), tests_of(method, sets, profile)
     found = runs.finished(run, tests)
     if processes.agreed(found):
         return found
     how = {"score": whole_image} if method in REFERENCES else {"score": transition_only, "side": profile.test.traditional_side}
     with runs.writing(run):
         if processes.state().is_main_process and not run.record.get("finished"):
-            run.update(method=method, finished=runs.now(), evaluations={}, **runs.provenance())
+            run.update(method=method, finished=now(), evaluations={}, **provenance())
         for (name, domain), test in tests.items():
             make = _Constant if method in REFERENCES else _Traditional
             runs.score(run, name, domain, profile, test, make, (method, profile, progress), progress, **how)

@@ -16,7 +16,8 @@ from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
 from p3mlib import paths
-from p3mlib.experiments import config, runs
+from p3mlib.experiments import config
+from p3mlib.experiments.run import Run, provenance
 from p3mlib.io import write_text
 from p3mlib.results import seen
 from p3mlib.results.printed import MARKUP
@@ -105,7 +106,7 @@ def filled(name, parts):
 
 
 def _facts(scale, seconds):
-    found, grid = runs.provenance(), config.load()
+    found, grid = provenance(), config.load()
     height, width = scale.data.size
     made = datetime.datetime.now(datetime.UTC).isoformat(" ", "minutes").removesuffix("+00:00")
     facts = {
@@ -127,7 +128,7 @@ def _time(profile, seconds):
     ids = set()
     for path in paths.tables(profile).glob("*.csv"):
         ids |= set(pd.read_csv(path, usecols=lambda name: name == "run", dtype=str).get("run", pd.Series()).dropna())
-    records = [runs.Run(paths.runs(profile) / name).record for name in sorted(ids)]
+    records = [Run(paths.runs(profile) / name).record for name in sorted(ids)]
     spent = [record["seconds"] for record in records if "seconds" in record]
     parts = {work: sum(those.get(work, 0) for those in spent) for work in ("training", "scoring")}
     facts = [] if seconds is None else [f"{_minutes(seconds)} for this command"]
