@@ -1,4 +1,4 @@
-"""All trainings of a profile at once on one GPU: `python examples/one_gpu.py --profile bases --seconds 570`.
+"""All trainings of a profile at once on one GPU: `python examples/one_gpu.py --scratch /dev/shm --seconds 570`.
 
 A training of so narrow a network fills a fraction of a card. Here each is a process of its own, and all share the card, side by
 side where NVIDIA's MPS runs (`nvidia-cuda-mps-control -d`). A step is captured once as a CUDA graph and replayed, weights lie in
@@ -223,17 +223,14 @@ class Captured:
         self.sums = self.sums.copy_(sums) if isinstance(self.sums, torch.Tensor) else sums
 
 
-def train(experiment, shared, user, places, until, device):
+def train(experiment, shared, tell, until, device):
     """Train one experiment until it is done or time is up; a process of its own."""
-    try:
-        if device == "cuda":
-            torch.backends.cudnn.benchmark = True
-            torch.channels_last = torch.contiguous_format  # what the package asks for is slower here
-        torch.set_num_threads(1)
-        end = _train(experiment, shared, partial(places.__setitem__, user), until, device)
-        print(f"{experiment.name} seed {experiment.seed}: {end}", flush=True)
-    finally:
-        places[user] = ENDED
+    if device == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.channels_last = torch.contiguous_format  # what the package asks for is slower here
+    torch.set_num_threads(1)
+    end = _train(experiment, shared, tell, until, device)
+    print(f"{experiment.name} seed {experiment.seed}: {end}", flush=True)
 
 
 def _train(experiment, shared, tell, until, device):
@@ -311,14 +308,20 @@ def train_all(todo, seconds, scratch):
             if key not in groups:
                 groups[key] = Views(portraits, e, Path(made) / str(len(groups)))
             groups[key].users.append(user)
-        makers = [fork.Process(target=g.make, args=(places, share, 2), daemon=True) for g in groups.values() for share in (0, 1)]
         of = {user: group for group in groups.values() for user in group.users}
-        trainings = [fork.Process(target=train, args=(e, of[user], user, places, until, device)) for user, e in enumerate(todo)]
+        tell = {user: partial(places.__setitem__, user) for user in of}
+        makers = [fork.Process(target=g.make, args=(places, share, 2), daemon=True) for g in groups.values() for share in (0, 1)]
+        trainings = [
+            fork.Process(target=train, args=(e, of[user], tell[user], until, device), daemon=True) for user, e in enumerate(todo)
+        ]
         for process in (*makers, *trainings):
             process.start()
-        for process in trainings:
-            process.join()
-        for process in makers:
+        while any(training.is_alive() for training in trainings) and not any(maker.exitcode for maker in makers):
+            for user, training in enumerate(trainings):
+                if not training.is_alive():
+                    tell[user](ENDED)  # the others wait no more for one that died
+            time.sleep(0.1)
+        for process in (*makers, *trainings):
             process.kill()
             process.join()
 
@@ -329,7 +332,7 @@ def main(arguments=None):
     parser.add_argument("rows", nargs="*", help="default: those of the profile")
     parser.add_argument("--profile", default="bases")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="then what goes on later is written, and it ends")
-    parser.add_argument("--scratch", type=Path, help="folder for views, some 20 GB; default: that of temporary files")
+    parser.add_argument("--scratch", type=Path, help="folder for views, some 20 GB, at best in memory")
     parser.add_argument("--pack", type=Path, help="train nothing, write archives of finished runs into this folder")
     options, grid = parser.parse_args(arguments), config.load()
     experiments = grid.experiments(options.rows or grid.trained(options.profile), options.profile)

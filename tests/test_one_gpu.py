@@ -19,9 +19,11 @@ import sys
 from p3mlib.experiments import config
 grid = config.load()
 train = grid.profile("smoke").train.model_copy(update=dict(init="scratch", width=0.0625, crop_sides=(64,), size=64, batch_size=4))
-grid.profiles["smoke"] = grid.profile("smoke").model_copy(update={"train": train, "overrides": {}})
+own = {"fba": grid.profile("laptop").overrides["fba"]}  # views of its own, of 96 px
+grid.profiles["smoke"] = grid.profile("smoke").model_copy(update={"train": train, "overrides": own})
 """
 CALL = """
+import os
 sys.path.insert(0, EXAMPLES)
 import one_gpu
 one_gpu.PART = 3
@@ -30,7 +32,7 @@ if KILLED:
     def dies(step, *arguments):
         calls.append(1)
         if len(calls) > 5:
-            sys.exit(9)
+            os._exit(9)
         took(step, *arguments)
     one_gpu.Captured.__call__ = dies
 if __name__ == "__main__":
