@@ -89,6 +89,6 @@ def prepare(names, profile, jobs=None, progress=True, scheduler=None):
     runs.check(possible)
     sets = {e.name: grid.scored(e.name, profile) for e in possible}
     there, _ = corpus.available(dict.fromkeys(pair for pairs in sets.values() for pair in pairs), scale)
-    tasks = [Training(one, tuple(pair for pair in sets[one.name] if pair in there)) for one in possible]
-    tasks += _untrained(names, profile)
+    tasks = _untrained(names, profile)  # first what takes longest, or at the end one core does it alone
+    tasks += [Training(one, tuple(pair for pair in sets[one.name] if pair in there)) for one in possible]
     fill(tasks, jobs, progress, scheduler)

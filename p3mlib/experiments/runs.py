@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 from contextlib import contextmanager, nullcontext, suppress
+from functools import lru_cache
 
 import torch
 from accelerate import Accelerator
@@ -188,11 +189,16 @@ def _threads(count):
         torch.set_num_threads(before)
 
 
+@lru_cache(maxsize=1)  # the sets of a run come one after another
+def _made_fast(model):
+    return fast(model.to(Accelerator().device))
+
+
 class Network:
     """Predictor of one set's samples, tested as the profile says; the network moves to this process's device when it is made."""
 
     def __init__(self, model, experiment, name):
-        self.model, test = fast(model.to(Accelerator().device)), experiment.profile.test
+        self.model, test = _made_fast(model), experiment.profile.test
         smallest = self.model.smallest_side if name == "RWP" else 0
         self.how = test.strategy, test.ratio, test.resizing, smallest, experiment.profile.train.size
 
