@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 from contextlib import contextmanager, nullcontext, suppress
-from functools import lru_cache
 
 import torch
 from accelerate import Accelerator
@@ -23,7 +22,7 @@ from p3mlib.experiments.run import Run, record
 from p3mlib.experiments.train import check_start, fit
 from p3mlib.io import DamagedFile, write_image, write_text
 from p3mlib.models import bases
-from p3mlib.models.inference import fast, predict_batch
+from p3mlib.models.inference import Fast, fast, predict_batch
 from p3mlib.models.pretrained import WEIGHTS
 
 log = logging.getLogger(__name__)
@@ -107,6 +106,7 @@ def get(experiment, sets, progress=True):
     run, model = _loaded(experiment, progress)
     how = {"eight_bit": profile.test.eight_bit, "score": with_regions, "progress": progress}
     with writing(run), _threads(profile.train.threads):
+        model = fast(model.to(Accelerator().device))  # once for all sets
         for (name, domain), test in tests.items():
             score(run, name, domain, profile, test, Network, (model, experiment, name), **how)
     return run
@@ -189,16 +189,12 @@ def _threads(count):
         torch.set_num_threads(before)
 
 
-@lru_cache(maxsize=1)  # the sets of a run come one after another
-def _made_fast(model):
-    return fast(model.to(Accelerator().device))
-
-
 class Network:
-    """Predictor of one set's samples, tested as the profile says; the network moves to this process's device when it is made."""
+    """Predictor of one set's samples, tested as the profile says; a network that is not `fast` moves to this process's device."""
 
     def __init__(self, model, experiment, name):
-        self.model, test = _made_fast(model), experiment.profile.test
+        test = experiment.profile.test
+        self.model = model if isinstance(model, Fast) else fast(model.to(Accelerator().device))
         smallest = self.model.smallest_side if name == "RWP" else 0
         self.how = test.strategy, test.ratio, test.resizing, smallest, experiment.profile.train.size
 
