@@ -242,6 +242,12 @@ def _train(experiment, shared, tell, until, device):
         network.load_state_dict(state["network"])
     network, stages = network.to(device, memory_format=torch.channels_last), network.stages()
     history, first, before, saved = state.get("history", []), state.get("step", 0), state.get("seconds", 0.0), begun
+
+    def save(number, **step):
+        state = {"history": history, "step": number, "network": network.state_dict(), "seconds": before + time.time() - begun}
+        with atomic_path(run.folder / STATE) as partial_path:
+            torch.save(state | step, partial_path)
+
     for i, (stage, count) in enumerate(zip(stages, counts := epochs_of(stages, config.epochs), strict=True)):
         begin, part = sum(counts[:i]), None
         if len(history) >= begin + count:
@@ -257,9 +263,7 @@ def _train(experiment, shared, tell, until, device):
                 up = part is None or time.time() > until
                 if step and (up or time.time() - saved > EVERY):
                     saved = time.time()
-                    state = {"history": history, "step": number, "network": network.state_dict(), **step.state()}
-                    with atomic_path(run.folder / STATE) as partial_path:
-                        torch.save({**state, "seconds": before + saved - begun}, partial_path)
+                    save(number, **step.state())
                 if up:
                     return f"time is up in epoch {epoch} of {config.epochs}, step {number} of {shared.steps}"
                 at = number % PART * config.batch_size
@@ -273,6 +277,7 @@ def _train(experiment, shared, tell, until, device):
             if not np.isfinite(history[-1]["total"]):
                 raise RuntimeError(f"{run.folder}, epoch {epoch}: the loss is {history[-1]['total']}; lower the learning rate")
             first = 0
+        save(0)  # the next stage begins with an objective of its own
     write_text(run.folder / "train.csv", pd.DataFrame(history).to_csv(index=False))
     save_pretrained(network.requires_grad_(True).eval(), run.folder)
     portraits = corpus.open_set("train", "B", experiment.profile, False)
