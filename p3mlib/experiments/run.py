@@ -72,8 +72,10 @@ class Run:
         return {path.stem: read_matte(path, checked=False) for path in sorted(folder.glob("*.png"))}
 
     def training_log(self):
-        """DataFrame of train.csv: every loss term per epoch; first the totals of the base."""
-        own, losses = pd.read_csv(self.folder / "train.csv"), bases.cards().get(self.record.get("base"), {}).get("loss", [])
+        """DataFrame of train.csv: every loss term per epoch; first the totals of the base, of all its laps."""
+        own, losses = pd.read_csv(self.folder / "train.csv"), []
+        if card := bases.cards().get(self.record.get("base")):
+            losses = [loss for lap in bases.laps(card, self.record["training"]["start"]) for loss in lap.get("loss", [])]
         before = pd.DataFrame({"epoch": range(len(losses)), "stage": "base", "total": losses})
         return pd.concat([before, own.assign(epoch=own["epoch"] + len(before))], ignore_index=True) if len(before) else own
 

@@ -13,6 +13,9 @@ LICENCE_PHOTO = (
 NOT_FOR_PHOTO = (
     "decisions about people, groups and crowds, film; statements about groups of people: how it fares by skin or hair is unknown"
 )
+_OF_A_LAP = (
+    "run", "profile", "data", "images", "epochs", "steps", "loss", "seconds", "device", "precision", "commit", "sha256", "before",
+)  # fmt: skip
 _TRIED = 4  # first test images: half and full precision are compared on them, and their errors stand in the card, for tests
 _ALIKE = 0.002  # mean absolute difference of their mattes
 
@@ -44,12 +47,16 @@ def _ship(name, experiment, folder):
         raise ValueError(f"{experiment.name} is no base: bases are trained on blurred images, without copy and paste")
     if not record.get("finished") or not record["evaluations"]:
         raise ValueError(f"{run.folder}: not finished and scored; python -m p3mlib train {experiment.name} does it")
-    card = {key: record[key] for key in ("commit", "device", "images", "versions")}
+    card = {key: record[key] for key in ("commit", "device", "images", "versions", "precision")}
     card |= {"profile": experiment.profile.name, "run": run.id, "data": record["training"]["data"], "seed": experiment.seed}
     card |= {"licence": LICENCE_PHOTO, "not for": NOT_FOR_PHOTO} if photo else {"licence": LICENCE, "not for": NOT_FOR}
-    card |= {"loss": run.training_log()["total"].round(4).tolist(), "seconds": record["seconds"]["training"]}
+    log = run.training_log()
+    card |= {"loss": log["total"][log["stage"] != "base"].round(4).tolist(), "seconds": record["seconds"]["training"]}
     card["epochs"] = len(card["loss"])
     card["steps"] = card["epochs"] * (record["images"] // experiment.train.batch_size)
+    if record["base"]:
+        before = bases.cards()[record["base"]]
+        card["before"] = {key: before[key] for key in _OF_A_LAP if key in before}
     errors = {key: run.per_image(*key.rsplit(".", 1))["SAD"] for key in sorted(record["evaluations"])}
     card["SAD"] = {key: round(values.mean(), 3) for key, values in errors.items()}
     card["SAD of first images"] = {key: values[:_TRIED].round(4).tolist() for key, values in errors.items()}

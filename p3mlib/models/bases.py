@@ -3,7 +3,7 @@ the network of profile `photo`, for photographs.
 
 A base is `bases/<name>.safetensors`, in half precision but for the statistics of batch norms, without what is frozen.
 `bases/cards.json` says of each what it is: model and options, SHA-256, data, epochs, loss of each, seconds, device, commit,
-errors, licence, what it is not for.
+errors, licence, what it is not for, and, in `before`, the same of the base that its training went on from.
 """
 
 import copy
@@ -26,6 +26,15 @@ def cards(folder=FOLDER):
     """dict name ("<row>-s<seed>") -> card of every base, sorted by name; empty where there is none."""
     path = Path(folder) / CARDS
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def laps(card, until=None):
+    """The trainings that a base has behind it: their cards, oldest first; only up to the base of SHA-256 `until`, if any."""
+    found = [*(laps(card["before"]) if "before" in card else ()), card]
+    if until is None:
+        return found
+    sums = [lap["sha256"] for lap in found]
+    return found[: sums.index(until) + 1] if until in sums else []
 
 
 def find(network, seed, folder=FOLDER):

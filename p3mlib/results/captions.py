@@ -70,5 +70,5 @@ def _before(experiment):
     """How many epochs of which base a training starts from, in words."""
     if not experiment.start:
         return ""
-    card = bases.cards()[experiment.start]
-    return f"{card['epochs']} on {card['images']} other blurred images (bases of the package, each seed its own)"
+    laps = [f"{lap['epochs']} on {lap['images']}" for lap in bases.laps(bases.cards()[experiment.start])]
+    return f"{', '.join(laps)} other blurred images (bases of the package, each seed its own)"
