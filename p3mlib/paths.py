@@ -54,6 +54,12 @@ def synthetic_only():
         _synthetic -= 1
 
 
+def named():
+    """Folders of data and weights that the environment names, whole: dict variable -> absolute path, for another process."""
+    given = (*REAL_ROOTS.values(), "P3M_SAMPLE", "P3M_NPR", "P3M_PLACES", "P3M_WEIGHTS", "P3M_IMAGENET")
+    return {variable: os.fspath(path) for variable in given if (path := _override(variable))}
+
+
 def transfer_root():
     """Folder of real portraits for networks that were trained on P3M-Synth, or None."""
     return _override("P3M_SAMPLE") or _override(REAL_ROOTS["P3M-10k"])

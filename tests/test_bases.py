@@ -95,13 +95,16 @@ def test_a_base_that_went_on_from_a_base_tells_of_both(home, folder):
     assert captions.training_sentence(["basic"], "smoke").count("2 on 7, 1 on 16 other blurred images") == 1
 
 
-def test_finished_runs_become_bases_and_others_are_named(home, tmp_path):
+def test_finished_runs_become_bases_and_others_are_named(home, tmp_path, monkeypatch):
     done, begun = experiment("gfm", epochs=1), experiment("dim", epochs=1)
     pasted = scaled(config.load().experiment("p3mnet_r34_icp", "smoke"), {})
     runs.get(done, [("P3M-500-P", "B")], progress=False)
     written, left = ship([done, begun, pasted], tmp_path / "new")
     assert written == ["gfm-s0"] and left.keys() == {"dim-s0", "p3mnet_r34_icp-s0"}
     assert "not finished and scored; python -m p3mlib train dim" in left["dim-s0"] and "is no base" in left["p3mnet_r34_icp-s0"]
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("P3M_ROOT", str(tmp_path / "nowhere"))
+        assert "nowhere" in ship([done], tmp_path / "none")[1]["gfm-s0"]
     card = json.loads((tmp_path / "new" / "cards.json").read_text())["gfm-s0"]
     assert len(card["loss"]) == card["epochs"] == 1
     assert card["steps"] == 2 and card["seconds"] > 0 and set(card["SAD"]) == {"P3M-500-P.B"}

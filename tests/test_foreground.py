@@ -50,6 +50,10 @@ def test_an_interrupted_call_goes_on_and_a_damaged_image_is_named(released, caps
     assert names[5] in error and "(8, 8)" in error
     assert len(list((train / "fg").iterdir())) == len(list((train / "bg").iterdir())) == 15
     assert first[0].stat().st_mtime_ns == before, "what was there is kept"
+    (train / "bg" / first[0].name).unlink()
+    first[0].rename(first[0].with_suffix(".webp"))  # whatever its format is
+    main(["layers", str(released), "--jobs", "1", "--limit", "2"])
+    assert (train / "bg" / first[0].name).exists() and not first[0].exists(), "only what lacked"
 
 
 def test_whatever_goes_wrong_with_one_image_the_others_are_done(released, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 
 from p3mlib import io
 from p3mlib.anonymize import private_area
-from p3mlib.privacy import exposure, faces, hand
+from p3mlib.privacy import exposure, faces, gather, hand
+from p3mlib.privacy.photograph import Settings
 
 
 def landmarks(centre=(100, 100), width=60):
@@ -68,6 +69,18 @@ def test_photographs_are_not_their_own_files(folders):
     photographs, base, _ = folders(["a.png", "b.png", "b.json", "notes.txt"], [])
     assigned = hand.assign(photographs[:2], base, base, True)
     assert assigned == ({photographs[1]: (base / "b.json",)}, {}, {})
+
+
+@pytest.mark.parametrize("way", ["plain", "dots", "link"])
+def test_masks_beside_the_photographs_are_none_whatever_way_leads_there(folders, way, tmp_path):
+    _, base, _ = folders(["a.jpg", "marks/a.png"], [])
+    (tmp_path / "link").symlink_to(base)
+    source = {"plain": base, "dots": base / ".." / base.name, "link": tmp_path / "link"}[way]
+    settings = Settings(landmarks=source / "marks")
+    images, refused = gather.gather(source, tmp_path / "out", settings)
+    assert images == [source / "a.jpg"] and refused == {}
+    marks, _, unused = gather.assign(images, source, settings)
+    assert marks.files == {source / "a.jpg": (source / "marks/a.png",)} and unused == []
 
 
 def test_several_marks_add_up_and_two_mattes_are_refused(folders):

@@ -122,6 +122,23 @@ def _epochs(home):
     return sum(len(path.read_text().splitlines()) - 1 for path in home.glob("runs/*/*/train.csv"))
 
 
+def test_a_run_that_does_not_arrive_is_named_and_the_others_do(home, monkeypatch):
+    real = workers.unpack
+
+    def unpack(files, folder):
+        if folder.name.startswith(ROWS[0]):
+            raise OSError(28, "No space left on device", str(folder))
+        real(files, folder)
+
+    monkeypatch.setattr(workers, "unpack", unpack)
+    tasks = [Training(config.load().experiment(row, "smoke"), tuple(SETS[:1])) for row in ROWS[:2]]
+    with scheduler(home) as (address, worker):
+        worker("--no-nanny", "--nthreads", "1", P3M_RUNS="there")
+        with pytest.raises(RunsFailed, match="No space left on device"):
+            fill(tasks, progress=False, scheduler=address)
+    assert tasks[1].is_done() and not tasks[0].is_done()
+
+
 def test_without_a_shared_folder_runs_travel(home, monkeypatch):
     monkeypatch.setenv("P3M_RUNS", "alone")
     assert main(["train", *ROWS, "--profile", "smoke", "--jobs", "1"]) == 0

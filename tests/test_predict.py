@@ -170,6 +170,28 @@ def test_what_is_finished_is_not_done_again_until_something_changes(photos, weig
     assert again(ratio=0.7, weights=tmp_path / "other") == ["a.png", "b.jpg"]
 
 
+def test_a_file_that_is_not_ours_stays_and_a_damaged_one_of_ours_is_made_anew(photos, weights, tmp_path):
+    out, grey = tmp_path / "out", Image.new("L", (70, 50), 128)
+    out.mkdir()
+    grey.save(out / "a_alpha.png")
+    before = (out / "a_alpha.png").read_bytes()
+    failed = run(photos, weights, out)
+    assert list(failed) == ["a.png"] and "a_alpha.png is there and was not written by predict" in failed["a.png"]
+    assert (out / "a_alpha.png").read_bytes() == before and written(out) == [
+        "a_alpha.png",
+        "trip/b_alpha.png",
+        "trip/b_cutout.png",
+    ]
+    assert run(photos, weights, out, force=True) == {}
+    whole = (out / "a_alpha.png").read_bytes()
+    assert whole != before
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (whole[: len(whole) // 2], b"", bytes(flipped)):
+        (out / "a_alpha.png").write_bytes(damaged)
+        assert run(photos, weights, out) == {} and (out / "a_alpha.png").read_bytes() == whole
+
+
 def test_results_in_the_folder_of_the_photographs_are_not_taken_for_photographs(photos, weights):
     assert run(photos, weights, photos) == {}
     files = written(photos)

@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 from test_runs import experiment
 
 from p3mlib.__main__ import main
-from p3mlib.experiments import config, corpus, forecast, resume
+from p3mlib.experiments import config, corpus, forecast, resume, runs
 from p3mlib.experiments.train import fit
 
 
@@ -55,8 +55,22 @@ def test_stopped_within_an_epoch_it_goes_on_to_the_same_bytes(row, workers, home
     assert [len(state["history"]) for state in states] == [0, 0, 1] and states[0]["within"]["step"] == 2
     assert states[1]["within"]["step"] == 3 and states[2]["within"]["step"] == 2
     assert train(one, home / "broken") == straight
-    assert not list((home / "broken").glob("checkpoint.pt"))
+    assert len(torch.load(home / "broken" / "checkpoint.pt", weights_only=True)["history"]) == 3, "until a record says finished"
     assert load_file(home / "broken" / "model.safetensors")
+
+
+def test_killed_after_its_last_step_and_before_its_record_nothing_is_trained_again(home, monkeypatch):
+    one = experiment("basic")
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(runs, "record", lambda *_: StopAt(0).end())
+        runs.get(one, [], progress=False)
+    weights = runs.needed_folder(one) / "model.safetensors"
+    before = weights.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr("p3mlib.experiments.train._epoch", lambda *_: 1 / 0)
+        run = runs.get(one, [], progress=False)
+    assert run.record["finished"] and weights.read_bytes() == before
+    assert not (run.folder / "checkpoint.pt").exists()
 
 
 def test_a_checkpoint_of_before_is_read(tmp_path):
@@ -66,6 +80,8 @@ def test_a_checkpoint_of_before_is_read(tmp_path):
 
 
 def test_a_trial_keeps_nothing_and_says_what_the_training_needs(home, capsys):
+    assert main(["train", "basic_n", "--profile", "smoke", "--batch", "4"]) == 2
+    assert "--batch goes with --steps" in capsys.readouterr().err
     assert main(["train", "p3mnet_r34", "basic_n", "--profile", "smoke", "--steps", "1", "--batch", "4"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("p3mnet_r34 seed 0: 8 steps of 4 images, ") and "waiting for data" in lines[0]

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,8 @@ def test_the_difference_is_over_the_images_that_both_have():
     both = [scoring.Scored(label, None, None, frame, {}) for label, frame in zip("xy", frames, strict=True)]
     assert paired(both)["SAD"].to_dict() == {"b": 1.0, "c": 2.0}
     assert "x - y, 2 images" in scores_text(both) and "x - y" not in scores_text(both[:1])
+    twins = [replace(one, label="best") for one in both]  # of two folders
+    assert scores_text(twins).splitlines()[0].split() == "best (1) best (2) best (1) - best (2), 2 images".split()
 
 
 def test_silhouettes_are_scored_away_from_the_contour():

@@ -59,6 +59,7 @@ def test_another_run_has_its_own_folders_and_kernels(tmp_path, monkeypatch, caps
     monkeypatch.setenv("P3M_HOME", str(tmp_path))
     shutil.copytree(TABLES, tmp_path / "tables" / "smoke")
     asked = []
+    monkeypatch.setenv("P3M_SAMPLE", "portraits")
 
     def run(command, env):
         asked.append((command[2:], {key: env[key] for key in env if env.get(key) != os.environ.get(key)}))
@@ -76,6 +77,7 @@ def test_another_run_has_its_own_folders_and_kernels(tmp_path, monkeypatch, caps
     assert command == ["p3mlib", "notebooks", "--profile", "smoke"]
     less = ("avx2", "AVX2") if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else ("default", "SSE41")
     assert (kernels["ATEN_CPU_CAPABILITY"], kernels["ONEDNN_MAX_CPU_ISA"]) == less, "not those of this processor"
+    assert kernels["P3M_SAMPLE"] == str(tmp_path / "portraits"), "counted from this home, not from its own"
     assert threads["P3M_THREADS"] == "2" and threads["P3M_HOME"] != kernels["P3M_HOME"]
 
 

@@ -1,9 +1,12 @@
 """Transfer: weights from P3M-Synth, test images from elsewhere."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from p3mlib import paths
+from p3mlib.data.datasets import LAYOUTS
 from p3mlib.experiments import config, runs
 from p3mlib.models.inference import predict
 from p3mlib.results.transfer import anchors, transfer, transfer_errors, transfer_table
@@ -26,6 +29,9 @@ def test_errors_need_no_rescaling():
     found = transfer_errors(np.zeros_like(alpha), {"alpha": alpha, "trimap": trimap})
     assert found["SAD"] == pytest.approx(10) and found["MAD"] == pytest.approx(0.5) and found["MSE"] == pytest.approx(0.5)
     assert found["SAD-T"] == pytest.approx(0.5)
+    assert 0 < transfer_errors(np.zeros_like(alpha), {"alpha": alpha})["SAD-T"] < 10, (
+        "a trimap made of the matte, where none is stored"
+    )
 
 
 def test_networks_of_p3m_synth_are_scored_on_the_other_folder(home, portraits):
@@ -36,6 +42,9 @@ def test_networks_of_p3m_synth_are_scored_on_the_other_folder(home, portraits):
     assert trained["training"]["data"].startswith("synth") and blurred.setting == "B:B"
     limited, _ = transfer(ROWS, "smoke", portraits, limit=2, progress=False)
     assert limited.errors.equals(blurred.errors.iloc[:2])
+    shutil.rmtree(portraits / LAYOUTS["P3M-500-P"].folder / "trimap")
+    without, _ = transfer(ROWS, "smoke", portraits, limit=2, progress=False)
+    assert without.errors["SAD"].equals(limited.errors["SAD"]) and without.errors["SAD-T"].between(0, without.errors["SAD"]).all()
 
 
 def test_every_network_sees_the_size_of_the_profile_and_a_trimap_stays_exact(home, portraits, monkeypatch):

@@ -56,6 +56,8 @@ def train(
     from p3mlib.experiments.parallel import run_all
 
     one_place(jobs, scheduler)
+    if batch and not steps:
+        raise typer.BadParameter("--batch goes with --steps; a training takes the batches of its profile")
     grid = config.load()
     rows = rows or grid.trained(profile)
     experiments = grid.experiments(rows, profile)
@@ -152,7 +154,7 @@ def evaluate(
     """score weights on a set or on images of your own: all metrics with intervals; a second call goes on where one stopped"""
     from p3mlib.experiments import corpus
     from p3mlib.experiments.scoring import open_images, score_weights
-    from p3mlib.results.scores import scores_record, scores_text
+    from p3mlib.results.scores import labels_of, scores_record, scores_text
 
     root = root or (corpus.real_root(name) if name else None)
     _one_source(name, root, domain, images, mattes, binary)
@@ -164,8 +166,8 @@ def evaluate(
     if as_json:
         print(json.dumps(scores_record(scored), indent=1))
     else:
-        for one in scored:
-            print(f"{one.label}: {one.protocol.sentence(portraits)}\n  {one.path}")
+        for label, one in zip(labels_of(scored), scored, strict=True):
+            print(f"{label}: {one.protocol.sentence(portraits)}\n  {one.path}")
         print(f"Mean over images [95% interval, bootstrap over images]\n{scores_text(scored)}")
     return not_done({path: reason for one in scored for path, reason in one.failed.items()})
 

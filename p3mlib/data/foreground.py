@@ -31,9 +31,9 @@ def write_layers(root, jobs=None, limit=None, progress=True):
     folder = Path(root) / datasets.LAYOUTS["train"].folder
     todo = []
     for i, name in enumerate(portraits.names):
-        targets = [folder / layer / f"{name}.png" for layer in ("fg", "bg")]
         paths = portraits.paths(i)
-        if not all(layer in paths for layer in ("fg", "bg")):
+        targets = {layer: folder / layer / f"{name}.png" for layer in ("fg", "bg") if layer not in paths}
+        if targets:
             todo.append((paths["image"], paths["alpha"], targets))
     failed = {}
     bar = tqdm(total=len(todo), desc="fg and bg", unit="image", disable=not progress)
@@ -56,6 +56,6 @@ def _write(image_path, alpha_path, targets):
     image, alpha = io.read_image(image_path), io.read_matte(alpha_path)
     if image.shape[:2] != alpha.shape:
         raise io.DamagedFile(f"{alpha_path}: matte of {alpha.shape}, its image is {image.shape[:2]}; fetch both again")
-    layers = pymatting.estimate_foreground_ml(image.astype(np.float64), alpha.astype(np.float64), return_background=True)
-    for path, layer in zip(targets, layers, strict=True):
-        io.write_image(path, np.clip(layer, 0, 1).astype(np.float32))
+    fg, bg = pymatting.estimate_foreground_ml(image.astype(np.float64), alpha.astype(np.float64), return_background=True)
+    for layer, path in targets.items():
+        io.write_image(path, np.clip({"fg": fg, "bg": bg}[layer], 0, 1).astype(np.float32))

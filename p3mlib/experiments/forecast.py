@@ -122,7 +122,7 @@ def duration(seconds):
 def trial(experiment, steps, batch=None, progress=True):
     """Train an experiment for a few real steps, keep nothing, and say what the whole training would need.
 
-    A base that its profile trains before is left out: the network begins from its seed.
+    It begins where the training would, from a base of the package or from its seed.
 
     Args:
         experiment: config.Experiment. steps: how many. batch: images a step, where a machine is too small for the profile's;

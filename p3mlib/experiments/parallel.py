@@ -119,7 +119,10 @@ def _on_workers(client, todo, local, bar):
                 if future.status != "finished":
                     errors[name] = future.exception()
                 elif not shared:
-                    workers.unpack(future.result(), todo[name].run().folder)
+                    try:
+                        workers.unpack(future.result(), todo[name].run().folder)
+                    except Exception as error:  # of this one run, a full disk or a file damaged on its way: the others go on
+                        errors[name] = error
                 bar.update()
         finally:
             client.cancel(list(futures.values()))

@@ -1,5 +1,6 @@
 """Alpha and cut-out of any photograph, with the weights of a run."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -74,14 +75,15 @@ def predict_files(inputs, weights, output, strategy=None, ratio=None, progress=T
 
     Photographs are read one after the other as a viewer shows them (`io.read_photograph`): results are in sRGB, whatever profile
     a photograph has. Whatever goes wrong with one is its own matter. What is finished is not done again, unless the photograph,
-    the weights or the settings have changed: the PNG field `Software` holds a hash of these, and nothing else is in the files.
+    the weights or the settings have changed: the PNG field `Software` holds a hash of these, and nothing else is in the files. A
+    file of a result's name without that field is not overwritten.
 
     Args:
         inputs:   files and folders, see `gather`. weights: see `weights.load`. output: folder, made when missing.
         strategy: see `inference.predict`. ratio: network's input side over the image's. None: what `weights.strategy_and_ratio`
             says, that is RESIZE to 512 px on the longer side, or to half of it for released weights of P3M-Net.
         device:   "cpu", "cuda:1", ...; None takes the accelerator that accelerate finds.
-        force:    do again what is finished.
+        force:    do again what is finished, and overwrite what is there.
     Returns:
         dict path -> reason of what could not be done; empty when all is well.
     Raises:
@@ -145,19 +147,28 @@ def _colours(image, alpha):
     return colours
 
 
+_SIGNED = "p3mlib predict "
+
+
 def _note(path, settings):
     """What the results of a photograph say in their field `Software`: it changes with the file, the weights and the settings."""
     state = os.stat(path)
     key = hashlib.sha256(repr((state.st_size, state.st_mtime_ns, settings)).encode()).hexdigest()[:16]
-    return f"p3mlib predict {key}"
+    return f"{_SIGNED}{key}"
 
 
 def _has(path, note):
-    """True for a result that was written with this note."""
-    if not path.is_file():
+    """True for a result that was written with this note and is whole. Raises ValueError where the file is not one of ours."""
+    if not path.is_file() or not path.stat().st_size:
         return False
-    with Image.open(path) as picture:
-        return picture.info.get("Software") == note
+    signed, whole = "", False
+    with contextlib.suppress(OSError, SyntaxError), Image.open(path) as picture:  # the latter is Pillow's, of damaged PNG files
+        signed = str(picture.info.get("Software"))
+        picture.verify()
+        whole = True
+    if not signed.startswith(_SIGNED):
+        raise ValueError(f"{path} is there and was not written by predict; rename it, choose another folder, or use --force")
+    return whole and signed == note
 
 
 def _why(error, path):

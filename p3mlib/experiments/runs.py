@@ -23,7 +23,7 @@ from p3mlib.experiments.train import check_start, fit
 from p3mlib.io import DamagedFile, write_image, write_text
 from p3mlib.models import bases
 from p3mlib.models.inference import Fast, fast, predict_batch
-from p3mlib.models.pretrained import WEIGHTS
+from p3mlib.models.pretrained import CHECKPOINT, WEIGHTS
 
 log = logging.getLogger(__name__)
 GALLERY = 6  # predictions kept per test set
@@ -157,12 +157,15 @@ def _loaded(experiment, progress):
 
 @contextmanager
 def writing(run):
-    """A block that writes into a run's folder when no other command does; what one that was killed left half written goes."""
+    """A block that writes into a run's folder when no other command does. What one that was killed left half written goes, and
+    the checkpoint of a training that its record says has finished."""
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with processes.locked(run.folder.with_suffix(".lock")):
         if processes.state().is_main_process:
             for path in run.folder.rglob(".*.partial*"):
                 path.unlink(missing_ok=True)
+            if run.record.get("finished"):
+                (run.folder / CHECKPOINT).unlink(missing_ok=True)
         yield
 
 

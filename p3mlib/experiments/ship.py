@@ -1,5 +1,6 @@
 """From finished runs to bases of the package: weights in half precision, each with a card that says what it is."""
 
+from p3mlib.data.datasets import MissingData
 from p3mlib.experiments import corpus, runs
 from p3mlib.io import reason
 from p3mlib.models import bases
@@ -34,13 +35,13 @@ def ship(experiments, folder=bases.FOLDER):
         try:
             _ship(name, experiment, folder)
             written.append(name)
-        except ValueError as error:
+        except (ValueError, MissingData) as error:
             left[name] = reason(error, name)
     return written, left
 
 
 def _ship(name, experiment, folder):
-    row, run = experiment.row, runs.Run(runs.folder(experiment) or "")
+    row, run = experiment.row, runs.Run(runs.needed_folder(experiment))
     record = run.record
     photo = bool(experiment.train.ingredients)
     if not photo and (row.domain != "B" or row.copy_paste != "none"):

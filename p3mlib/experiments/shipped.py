@@ -59,14 +59,14 @@ def pack(profile):
             folder = paths.runs(profile) / name
             if not runs.Run(folder).record.get("finished"):
                 raise ValueError(f"{folder}: not finished; python -m p3mlib notebooks --profile {profile} does it")
-            files = [folder / "run.json", folder / "train.csv", *folder.glob("per_image/*.csv")]
+            files = [folder / "run.json", folder / "train.csv", *sorted(folder.glob("per_image/*.csv"))]
             if experiment and experiment.seed == 0:
-                files += folder.glob("gallery/*/*.png")
+                files += sorted(folder.glob("gallery/*/*.png"))
             for file in filter(Path.exists, files):
                 _add(archive, _content(file), f"{name}/{file.relative_to(folder)}")
             if experiment and experiment.seed == 0 and experiment.name in WEIGHTED:
                 save_pretrained(bases.halved(runs.Run(folder).load()), made)  # zeros, which pack well
-                for file in Path(made).iterdir():
+                for file in sorted(Path(made).iterdir()):
                     _add(archive, file.read_bytes(), f"{name}/{file.name}")
     with atomic_path(path) as partial:
         Path(partial).write_bytes(added.getvalue())

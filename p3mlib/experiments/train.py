@@ -124,7 +124,8 @@ def fit(experiment, portraits, folder, progress=True, faces=None, start=None, fo
     """Train one experiment; go on from where the checkpoint in `folder` was written, if there is one, to the same weights.
 
     Writes `checkpoint.pt` and `train.csv` (mean of every loss term per epoch) after each epoch, one process alone
-    also within an epoch every `resume.EVERY` seconds, `model.safetensors` at the end, all atomically.
+    also within an epoch every `resume.EVERY` seconds, `model.safetensors` at the end, all atomically. The checkpoint stays
+    until the run's record says that it has finished (`runs.writing`).
 
     Several processes share every batch: the same images a step as one alone, each process some of them, and one draw of copy and
     paste for all. Gradients and printed losses are means over processes; batch norm and losses that divide by an area see the
@@ -201,7 +202,6 @@ def _fit(experiment, portraits, folder, progress, faces, start, forecast):
     network = network.requires_grad_(True).eval()
     if accelerator.is_main_process:
         save_pretrained(network, folder)
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
     return network
 
 

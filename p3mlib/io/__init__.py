@@ -1,7 +1,8 @@
 """Image files <-> float arrays in [0, 1]: the only place that converts, that says what a file means, and that writes images.
 
 `files`: writing, errors, what may be read. `pictures`: what a viewer shows of a file. `coded`: masks, mattes and trimaps, where a
-value stands for something. `listing`: which files of a folder are photographs. Imports nothing of ours; used as `io.NAME`.
+value stands for something. `listing`: which files of a folder are photographs. Imports nothing of ours. Used from outside: what
+stands here, as `io.NAME`.
 """
 
 from p3mlib.io.coded import read_mask, read_matte, read_trimap

@@ -1,7 +1,8 @@
 """Every network by name: `build_model("p3mnet_resnet34", width=0.25)`, weights for it, inference and export.
 
 Families in folders of their own (`p3mnet`, `trimap_free`, `trimap_based`) share `network`, `blocks`, `resnet` and `vgg`.
-Imports `losses`, `io`. Used from outside: what stands here, `weights`, `inference`, `export`.
+Imports `losses`, `io`. Used from outside: what stands here, `bases`, `weights`, `pretrained`, `official`, `inference`,
+`export`, and `p3mnet` by exercises.
 """
 
 from p3mlib.models.build import build_model, count_parameters, list_models

@@ -1,4 +1,5 @@
 """Real photographs: finding faces, anonymising folders, what metadata are left, the audit and the attack.
 
-Imports `synthetic`, `anonymize`, `io` and below. Used from outside: `faces`, `audit`, `attack`, `folder.anonymize_folder`.
+Imports `synthetic`, `anonymize`, `io` and below. Used from outside: `faces`, `exposure`, `photograph`, `audit`, `attack`,
+`folder.anonymize_folder`.
 """

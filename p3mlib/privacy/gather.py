@@ -30,7 +30,7 @@ def gather(source, target, settings):
         raise ValueError(f"{source} and {target}: neither may lie within the other; choose a target elsewhere")
     found, refused = io.list_photographs(source)
     made = [folder.resolve() for folder in (settings.alpha, settings.landmarks) if folder and inside in folder.resolve().parents]
-    found = [path for path in found if not any(folder in path.absolute().parents for folder in made)]
+    found = [path for path in found if not any(_within(path, folder) for folder in made)]
     if any(path.relative_to(source).parts[0] == MASKS for path in found):
         raise ValueError(f"{source / MASKS}: face masks are written into a folder of that name; rename it")
     images, masks = [], {}
@@ -46,6 +46,12 @@ def gather(source, target, settings):
         if path.is_symlink() and path.is_dir() and not hidden(path.relative_to(source)):
             refused[path] = "a linked folder, which may lead anywhere; put the photographs here"
     return images, refused
+
+
+def _within(path, folder):
+    """True where a file, or a link to one, lies in a resolved folder, whatever way the path takes there."""
+    place = path.parent.resolve()
+    return folder == place or folder in place.parents
 
 
 def hidden(name):

@@ -19,15 +19,20 @@ def scores_text(scored):
         text of several lines; the mean over images and its 95% interval from a bootstrap over images.
     """
     metrics = [name for name in scored[0].errors.columns if name != "megapixels"]
-    columns = {one.label: [_cell(one.errors[metric], metric) for metric in metrics] for one in scored}
+    labels = labels_of(scored)
+    columns = {name: [_cell(one.errors[metric], metric) for metric in metrics] for name, one in zip(labels, scored, strict=True)}
     if len(scored) == 2:
         apart = paired(scored)
-        columns[f"{scored[0].label} - {scored[1].label}, {len(apart)} images"] = [
-            _cell(apart[metric], metric, True) for metric in metrics
-        ]
+        columns[f"{' - '.join(labels)}, {len(apart)} images"] = [_cell(apart[metric], metric, True) for metric in metrics]
     units = {"1": "", "1e3": " (1e3)"}
     index = [f"{metric}{units[UNITS.get(metric, '1e3' if metric.startswith('SAD') else '1')]}" for metric in metrics]
     return pd.DataFrame(columns, index).to_string(justify="left")
+
+
+def labels_of(scored):
+    """Labels of a list of scoring.Scored, with their places in it where several have one label: list of str."""
+    labels = [one.label for one in scored]
+    return [f"{label} ({place})" if labels.count(label) > 1 else label for place, label in enumerate(labels, 1)]
 
 
 def scores_record(scored):

@@ -37,7 +37,7 @@ def run_again(profile, variant):
     images.mkdir(parents=True, exist_ok=True)
     if not (home / "data").exists():
         (home / "data").symlink_to(images)
-    own = {"P3M_HOME": os.fspath(home), "P3M_RUNS": "", **VARIANTS[variant]}
+    own = {**paths.named(), "P3M_HOME": os.fspath(home), "P3M_RUNS": "", **VARIANTS[variant]}
     done = subprocess.run([sys.executable, "-m", "p3mlib", "notebooks", "--profile", profile], env={**os.environ, **own})
     if done.returncode:
         raise RuntimeError(f"{variant}: the notebooks ended with {done.returncode}; the same command goes on from here")

@@ -8,7 +8,7 @@ import pandas as pd
 from p3mlib import paths
 from p3mlib.data import datasets
 from p3mlib.experiments import config, runs
-from p3mlib.experiments.evaluate import evaluate, shrink
+from p3mlib.experiments.evaluate import evaluate, shrink, trimap_of
 from p3mlib.matte import regions
 from p3mlib.metrics import mad, mse, sad
 from p3mlib.models.inference import predict, resize
@@ -20,8 +20,8 @@ METRICS = ("SAD", "MAD", "SAD-T")
 
 
 def transfer_errors(pred, sample):
-    """SAD, MSE and MAD over the whole image, SAD-T over the transition area of the stored trimap; no rescaling."""
-    alpha, unknown = sample["alpha"], regions(sample["trimap"])["unknown"]
+    """SAD, MSE and MAD over the whole image, SAD-T over the transition area of `trimap_of` the sample; no rescaling."""
+    alpha, unknown = sample["alpha"], regions(trimap_of(sample))["unknown"]
     return {"SAD": sad(pred, alpha), "MSE": mse(pred, alpha), "MAD": mad(pred, alpha), "SAD-T": sad(pred, alpha, unknown)}
 
 
@@ -83,7 +83,8 @@ def _score(run, scale, portraits, progress):
     model, longest = run.load(), max(scale.data.size)
 
     def predictor(sample):
-        small, trimap = shrink(sample, longest), sample["trimap"]
+        trimap = trimap_of(sample)
+        small = shrink({**sample, "trimap": trimap}, longest)
         alpha = predict(model, small["image"], ratio=1.0, resizing="modern", side=scale.train.size, trimap=small["trimap"])
         alpha = np.clip(resize(alpha, trimap.shape, "modern"), 0, 1)
         return np.where((trimap == 0) | (trimap == 1), trimap, alpha) if model.channels == 4 else alpha

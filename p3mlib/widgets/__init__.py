@@ -1,7 +1,7 @@
 """Explorers for the notebooks, in ipywidgets: one idea a file, one question each.
 
 `frame`: what all share. Every other file is one explorer. Imports `results`, `experiments`, `privacy` and below.
-Used from outside: what stands here.
+Used from outside: what stands here, and `stills` for the page.
 """
 
 from p3mlib.widgets.anonymise import anonymisation_explorer
