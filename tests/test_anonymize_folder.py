@@ -189,6 +189,51 @@ def test_what_is_finished_is_not_done_again(folder, tmp_path, quick, photo, monk
     assert not list(tmp_path.rglob("*.partial*"))
 
 
+def test_what_was_changed_since_is_not_done(folder, tmp_path, quick, photo):
+    run(folder, tmp_path / "out")
+    written = tmp_path / "out/trip/a.jpg"
+    before = written.read_bytes()
+    shutil.copy(folder / "trip/a.jpg", written)
+    for _ in range(2):
+        row = run(folder, tmp_path / "out").loc["trip/a.jpg"]
+        assert row["status"] == "not done" and "was changed after it was written" in row["message"]
+        assert written.read_bytes() == (folder / "trip/a.jpg").read_bytes(), "nothing is lost"
+    for damage in (written.unlink, lambda: written.write_bytes(b"")):
+        damage()
+        assert run(folder, tmp_path / "out").loc["trip/a.jpg", "status"] == "done" and written.read_bytes() == before
+
+
+def test_two_folders_do_not_share_names_in_one_target(folder, tmp_path, quick, photo):
+    other = tmp_path / "other"
+    io.write_image(other / "trip/a.jpg", photo[:, ::-1])
+    run(folder, tmp_path / "out")
+    before = (tmp_path / "out/trip/a.jpg").read_bytes()
+    for _ in range(2):
+        row = run(other, tmp_path / "out").loc["trip/a.jpg"]
+        assert row["status"] == "not done" and "another photograph of that name, in another folder" in row["message"]
+        assert (tmp_path / "out/trip/a.jpg").read_bytes() == before
+    folder.rename(tmp_path / "moved")
+    assert run(tmp_path / "moved", tmp_path / "out").loc["trip/a.jpg", "status"] == "done", "a folder that was moved is the same"
+
+
+def test_what_is_left_of_a_photograph_that_is_gone_is_named(folder, tmp_path, quick, photo):
+    io.write_image(folder / "b.jpg", photo)
+    run(folder, tmp_path / "out")
+    (folder / "b.jpg").unlink()
+    for _ in range(2):
+        row = run(folder, tmp_path / "out").loc["b.jpg"]
+        assert row["status"] == "not done" and "out/b.jpg" in row["message"] and "facemask/b.png" in row["message"]
+    (tmp_path / "out/b.jpg").unlink()
+    (tmp_path / "out/facemask/b.png").unlink()
+    assert "b.jpg" not in run(folder, tmp_path / "out").index
+
+
+def test_faceless_photographs_that_are_kept_say_so_each_time(folder, tmp_path, quick, capsys):
+    for _ in range(2):
+        row = run(folder, tmp_path / "out", keep_faceless=True).loc["field.png"]
+        assert row["area"] == "none" and "removed" not in row["message"] and (tmp_path / "out/field.png").exists()
+
+
 def test_weak_strengths_are_refused(folder, tmp_path, quick, capsys):
     assert main(["anonymize", str(folder), str(tmp_path / "out"), "--strength", "0.05"]) == 1
     assert "below 0.1 of the face's size a blur leaves people recognisable" in capsys.readouterr().err

@@ -180,6 +180,41 @@ def test_the_released_layout_and_files_that_cannot_be_read(published, tmp_path, 
     assert "tainted.jpg: FAILED: no original of that name in" in text
 
 
+def test_another_picture_in_the_place_of_the_original_is_no_audit(published, photo):
+    folder, original = published(None)  # her open face
+    other = np.roll(photo[0][:, ::-1], 60, axis=0)
+    io.write_image(original / "trip" / "her.png", other)
+    (report,) = audit.audit_folder(folder, original)
+    assert report.verdict == "FAILED" and "her.png is another picture than" in report.failure
+    io.write_image(original / "trip" / "her.jpg", photo[0])
+    (report,) = audit.audit_folder(folder, original)
+    assert report.verdict == "LEAK", "of two originals the one of the whole name"
+    (original / "trip" / "her.jpg").rename(original / "trip" / "her.webp")
+    (report,) = audit.audit_folder(folder, original)
+    assert report.verdict == "FAILED" and "her.png or " in report.failure and "Leave one of them" in report.failure
+
+
+def test_no_picture_is_left_out_but_masks_and_mattes_of_pictures(published, photo):
+    folder, _ = published(0.2)
+    io.write_image(folder / "alpha" / "trip" / "her.png", np.float32(photo[1]))
+    io.write_image(folder / "trimap" / "trip" / "her.png", np.where(photo[1], 0.5, 0.0))
+    assert [report.name for report in audit.audit_folder(folder)] == ["trip/her.jpg"]
+    for name in ("alpha/her.png", "bg/her.jpg", "facemask/trip/she.png", "trip/her_cutout.png"):
+        io.write_image(folder / name, np.dstack([photo[0], np.ones(photo[1].shape)]) if "cutout" in name else photo[0])
+    (folder / "trip" / "her.jpg.xmp").write_text("<x:xmpmeta/>")
+    (folder / "trip" / ".thumbnails").mkdir()
+    (folder / "report.csv").write_text("ours")
+    for name in ("a.json", "b.json"):
+        (folder / "trip" / name).write_text("{}")
+    reports = {report.name: report for report in audit.audit_folder(folder)}
+    pictures = {"alpha/her.png", "bg/her.jpg", "facemask/trip/she.png", "trip/her.jpg", "trip/her_cutout.png"}
+    others = {"trip/her.jpg.xmp": 1, "trip/.thumbnails": 1, "trip/*.json": 2}
+    assert set(reports) == pictures | set(others) and {name: reports[name].files for name in others} == others
+    told = {name: reports[name].verdict for name in pictures - {"trip/her.jpg"}}
+    assert told.pop("facemask/trip/she.png") == "FAILED" and set(told.values()) == {"LEAK"}, "no mask by what it holds"
+    assert "total: 5 images, 3 leak, 1 could not be audited, 0 unknown, 4 other files" in audit.as_total(list(reports.values()))
+
+
 def test_the_rim_of_a_disc():
     y, x = np.mgrid[:200, :200]
     radius = np.hypot(x - 100, y - 100)

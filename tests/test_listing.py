@@ -52,6 +52,22 @@ def test_pictures_that_are_not_read_are_named(folder):
     assert refused["without"] == "a JPEG inside, but '' is no suffix of one; rename it"
 
 
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [(b"RIFF\x10\0\0\0WEBPVP8 ", "WebP"), (b"BM\x99\0\0\0\0\0\0\0\x36\0\0\0", "BMP"), (b"\0\0\0\x18ftypheic\0\0", "HEIC"),
+     (b"\0\0\0\x1cftypavif\0\0", "AVIF"), (b"\0\0\0\x18ftypmp42\0\0", "film"), (b"\x1a\x45\xdf\xa3\0\0", "film")],
+)  # fmt: skip
+def test_pictures_and_films_without_their_suffix_are_named(folder, start, kind):
+    (folder / "PXL_2").write_bytes(start + bytes(20))
+    (folder / "song.m4a").write_bytes(b"\0\0\0\x18ftypM4A " + bytes(20))
+    (folder / "BM.txt").write_text("BM is how a bitmap begins, and this sentence too")
+    (folder / "photos.zip").write_bytes(b"PK")
+    (folder / "elsewhere").symlink_to(folder / "deep")
+    _, refused = listed(folder)
+    assert refused["PXL_2"].startswith(f"a {kind} inside") and "unpack" in refused["photos.zip"]
+    assert "a linked folder" in refused["elsewhere"] and len(refused) == 3
+
+
 def test_results_beside_their_photographs_are_not_photographs(folder):
     io.write_image(folder / "a_alpha.png", np.ones((4, 4)))
     io.write_image(folder / "a_cutout.png", np.ones((4, 4, 4)))

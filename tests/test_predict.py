@@ -202,6 +202,14 @@ def test_results_in_the_folder_of_the_photographs_are_not_taken_for_photographs(
         run(photos / "a_alpha.png", weights, photos)
 
 
+def test_a_folder_of_results_within_that_of_the_photographs(photos, weights):
+    for _ in range(2):
+        assert run(photos, weights, photos / "out") == {}
+        assert written(photos / "out") == ["a_alpha.png", "a_cutout.png", "trip/b_alpha.png", "trip/b_cutout.png"]
+    (photos / "out" / ".eaf35f67.99999999.partial.png").touch()
+    assert run(photos, weights, photos / "out") == {} and len(written(photos / "out")) == 4, "what a killed call left goes"
+
+
 def test_two_photographs_never_write_one_file_and_none_overwrites_another(photos, weights, tmp_path):
     shutil.copy(photos / "trip/b.jpg", photos / "a.jpg")
     failed = run(photos, weights, tmp_path / "out")

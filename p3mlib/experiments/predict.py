@@ -35,7 +35,7 @@ def gather(inputs, output):
     """Photographs among files and folders, and where their results go: sub-folders are kept below `output`.
 
     Args:
-        inputs: files and folders, see `io.list_photographs`; results of an earlier call beside their photographs are left out.
+        inputs: files and folders, see `io.list_photographs`; results of an earlier call are left out, wherever they lie.
     Returns:
         (list of Photograph, dict path -> why it is not done: not read, not there, or two would write one file).
     Raises:
@@ -50,7 +50,7 @@ def gather(inputs, output):
             continue
         refused |= left
         for path in paths:
-            if path == source and io.is_result(path):
+            if (path == source and io.is_result(path)) or _signed(path):
                 continue
             inner = path.relative_to(source).parent if source.is_dir() else Path()
             places = [Path(output) / inner / f"{path.stem}{end}.png" for end in io.RESULTS]
@@ -91,6 +91,7 @@ def predict_files(inputs, weights, output, strategy=None, ratio=None, progress=T
     """
     photographs, failed = gather(inputs, output)
     make_folder(output)
+    io.sweep(output)
     model = on_device(load(weights), device)
     strategy, ratio = strategy_and_ratio(model, strategy, ratio, samples=True)
     settings = strategy, ratio, fingerprint(model)
@@ -161,14 +162,22 @@ def _has(path, note):
     """True for a result that was written with this note and is whole. Raises ValueError where the file is not one of ours."""
     if not path.is_file() or not path.stat().st_size:
         return False
-    signed, whole = "", False
-    with contextlib.suppress(OSError, SyntaxError), Image.open(path) as picture:  # the latter is Pillow's, of damaged PNG files
-        signed = str(picture.info.get("Software"))
-        picture.verify()
-        whole = True
-    if not signed.startswith(_SIGNED):
+    if not (signed := _signed(path)):
         raise ValueError(f"{path} is there and was not written by predict; rename it, choose another folder, or use --force")
-    return whole and signed == note
+    with contextlib.suppress(OSError, SyntaxError), Image.open(path) as picture:  # the latter is Pillow's, of damaged PNG files
+        picture.verify()
+        return signed == note
+    return False
+
+
+def _signed(path):
+    """The note in a result that `predict` wrote, by its name and its header; "" for all other files."""
+    if path.suffix != ".png" or not path.stem.endswith(io.RESULTS):
+        return ""
+    with contextlib.suppress(OSError, SyntaxError), Image.open(path) as picture:
+        signed = str(picture.info.get("Software"))
+        return signed if signed.startswith(_SIGNED) else ""
+    return ""
 
 
 def _why(error, path):

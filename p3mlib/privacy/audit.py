@@ -4,19 +4,24 @@ A detector's hit on an obfuscated face is a prompt to look, because detectors al
 proof.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from p3mlib import io
 from p3mlib.anonymize import private_area
-from p3mlib.privacy import faces
+from p3mlib.privacy import faces, records
 from p3mlib.privacy.exposure import KEPT, SHARP, detail, judge, pieces, rim, sharpness
 from p3mlib.privacy.metadata import Piece, leftovers
 from p3mlib.privacy.photograph import window
 
-LAYERS = ("facemask", "mask", "trimap", "fg", "bg", "alpha")  # folders that hold no photographs
+LAYERS = ("facemask", "mask", "trimap", "alpha")  # folders of masks and mattes
+_SOLID = 0.7  # of a matte's pixels are all or nothing
+_STRANGE = 0.1  # of what lies outside a mask may differ from the original, seen from afar
 _CHANGED = 8 / 255  # above what JPEG does to an untouched pixel
 _COVERED = 0.5  # of a face's private area: a mask that covers less is not this face's
 
@@ -30,7 +35,7 @@ class Report(NamedTuple):
     inside a mask, or a face without one, to that around it. rim_area: part of the private area outside the mask, in percent;
     rim_width, rim_widest: its width in pixels, mean and largest. changed_outside: percent of the pixels outside the mask that
     differ from the original by more than 8/255. leaks, notes: tuples of sentences. failure: why the image could not be
-    audited, or "".
+    audited, or "". files: how many files that are no pictures this stands for.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Report(NamedTuple):
     leaks: tuple = ()
     notes: tuple = ()
     failure: str = ""
+    files: int = 0
 
     @property
     def verdict(self):
@@ -58,15 +64,16 @@ class Report(NamedTuple):
 def audit_folder(folder, original=None, smallest=faces.SMALLEST):
     """Audit every image below a folder: the anonymiser's, or one of the released P3M layout.
 
-    Folders called facemask, mask, trimap, fg, bg or alpha hold no images; a face mask is `facemask/<name>.png` in a folder above
-    the image, sub-folders kept.
+    Left out are masks, trimaps and mattes in folders of these names (`LAYERS`), beside the images that they belong to; a face
+    mask is `facemask/<name>.png` in a folder above the image, sub-folders kept. Other files get Reports with notes.
 
     Args:
         folder:   to search, with its sub-folders. original: folder with the originals, same relative names, any image suffix.
         smallest: face to look for, see `faces.detect`.
     Yields:
         Report, one per image in the order of their names; one with `failure` for a file that cannot be read, for kinds of
-        pictures that are not read here, and for images without an original where `original` is given.
+        pictures that are not read here, and, where `original` is given, for images without an original or with another picture
+        in its place.
     Raises:
         FileNotFoundError: no such folder. ValueError: no image in it. ImportError: dlib is missing.
     """
@@ -75,17 +82,24 @@ def audit_folder(folder, original=None, smallest=faces.SMALLEST):
         if not needed.is_dir():
             raise FileNotFoundError(f"{needed}: no such folder")
     faces.check_smallest(smallest)
-    found, refused = io.list_photographs(folder)
-    paths = [path for path in (*found, *refused) if not set(path.relative_to(folder).parts[:-1]) & set(LAYERS)]
+    found, refused = io.list_photographs(folder, results=True)
+    owners = _owners(found, folder)
+    paths = [path for path in (*found, *refused) if not _is_layer(path, folder, owners)]
     if not paths:
-        raise ValueError(f"{folder}: no images in it; folders called {', '.join(LAYERS)} are not searched")
+        raise ValueError(f"{folder}: no images in it; masks and mattes in folders called {', '.join(LAYERS)} are not audited")
     originals = _originals(original) if original else {}
     for path in sorted(paths):
         name = path.relative_to(folder)
         if path in refused:
             yield Report(io.printable(name.as_posix()), failure=io.printable(f"{path}: {refused[path]}"))
             continue
-        source = originals.get(name.with_suffix("")) or originals.get(Path(*name.with_suffix("").parts[1:]))
+        sources = originals.get(name.with_suffix("")) or originals.get(Path(*name.with_suffix("").parts[1:]), [])
+        exact = [path for path in sources if path.suffix == name.suffix]
+        source = next(iter(exact or sources), None)
+        if len(sources) > 1 and not exact:
+            why = f"{path}: made of {' or '.join(map(str, sources))}? Leave one of them there"
+            yield Report(io.printable(name.as_posix()), failure=io.printable(why))
+            continue
         try:
             report = audit_image(path, _facemask(folder, name), source, smallest)
         except ImportError:
@@ -95,11 +109,52 @@ def audit_folder(folder, original=None, smallest=faces.SMALLEST):
         if original and not source and not report.failure:
             report = report._replace(failure=f"no original of that name in {original}")
         yield report._replace(name=io.printable(name.as_posix()))
+    yield from _others(folder, {*found, *refused})
 
 
 def _originals(folder):
-    """Relative name without suffix -> original."""
-    return {path.relative_to(folder).with_suffix(""): path for path in io.list_photographs(folder)[0]}
+    """Relative name without suffix -> originals of that name."""
+    originals = {}
+    for path in io.list_photographs(folder)[0]:
+        originals.setdefault(path.relative_to(folder).with_suffix(""), []).append(path)
+    return originals
+
+
+def _is_layer(path, folder, owners):
+    """True for a mask, trimap or matte in a folder of `LAYERS` that belongs to one of `_owners`."""
+    parts = path.relative_to(folder).with_suffix("").parts
+    at = next((i for i, part in enumerate(parts[:-1]) if part in LAYERS), None)
+    if at is None or parts[:at] + parts[at + 1 :] not in owners:
+        return False
+    try:
+        with Image.open(path) as picture:
+            values = np.asarray(picture.convert("RGB"))
+    except Exception:  # it is audited, and that says what is wrong
+        return False
+    grey = values[..., 0]
+    solid = np.isin(grey, (grey.min(), grey.max())).mean() >= _SOLID or len(np.unique(grey)) < 5
+    return bool(solid) and not np.ptp(values, axis=2).any()
+
+
+def _owners(paths, folder):
+    """Names to which a layer may belong, as parts without suffix: of all pictures, with and without one of their folders."""
+    names = (path.relative_to(folder).with_suffix("").parts for path in paths)
+    owners = {parts for parts in names if not set(parts[:-1]) & set(LAYERS)}
+    return owners | {parts[:i] + parts[i + 1 :] for parts in owners for i in range(len(parts) - 1)}
+
+
+def _others(folder, pictures):
+    """A Report for the files of each kind in each folder that are none of `pictures`, and for each hidden folder."""
+    groups = {}
+    for place, folders, names in os.walk(folder):
+        names = [name for name in names if Path(place, name) not in pictures and Path(place, name) != folder / records.NAME]
+        for name in (*names, *(name + "/" for name in folders if name[0] == ".")):
+            groups.setdefault(Path(place).relative_to(folder) / f"*{Path(name).suffix}", []).append(name)
+        folders[:] = [name for name in folders if name[0] != "."]
+    for pattern, names in sorted(groups.items()):
+        shown = pattern.parent / min(names) if len(names) == 1 else pattern
+        note = f"{len(names)} that no picture is read from: they may say who, when and where, or hold pictures; look at them"
+        yield Report(io.printable(shown.as_posix()), files=len(names), notes=(note,))
 
 
 def _facemask(folder, name):
@@ -128,6 +183,8 @@ def audit_image(path, facemask=None, original=None, smallest=faces.SMALLEST):
     metadata, image = (*leftovers(path), *_under_transparency(path)), io.read_photograph(path)
     mask = None if facemask is None else _sized(facemask, io.read_mask(facemask, released=True), path, image)
     before = None if original is None else _sized(original, io.read_photograph(original), path, image)
+    if before is not None and (apart := _apart(image, before, mask)) > _STRANGE:
+        raise ValueError(f"{original} is another picture than {path}: {apart:.0%} of what lies outside the face mask differ")
     hits = faces.detect(image, smallest, hard=before is None)
     leaks = [f"{piece.name} ({piece.size:,} bytes)" for piece in metadata]
     notes = [f"detectors still find {len(hits)} face(s): look at them"] if hits else []
@@ -142,6 +199,15 @@ def audit_image(path, facemask=None, original=None, smallest=faces.SMALLEST):
     else:
         _look(image, mask, hits, found, leaks, notes)
     return Report(Path(path).name, **found, leaks=tuple(leaks), notes=tuple(notes))
+
+
+def _apart(image, before, mask):
+    """Share of two pictures that differs, seen from afar so that blur and compression do not count: of what no mask covers."""
+    shape = tuple(min(32, side) for side in image.shape[1::-1])
+    ours, theirs = (cv2.resize(picture, shape, interpolation=cv2.INTER_AREA) for picture in (image, before))
+    covered = np.zeros(ours.shape[:2]) if mask is None else cv2.resize(np.float32(mask), shape, interpolation=cv2.INTER_AREA)
+    differ = (np.abs(ours - theirs).max(2) > 0.1)[covered < 0.5]
+    return float(differ.mean()) if differ.size else 0.0
 
 
 def _under_transparency(path):
@@ -250,6 +316,8 @@ def as_total(reports):
     leaking, failed = sum(bool(r.leaks) for r in reports), sum(bool(r.failure) for r in reports)
     known = [r.identity for r in reports if r.identity is not None]
     seen = f"smallest identity distance {min(known):.2f} over {len(known)}" if known else "identity measured for none"
-    hits, unknown = sum(bool(r.hits) for r in reports), sum(r.verdict == "unknown" for r in reports)
-    counts = f"{len(reports)} images, {leaking} leak, {failed} could not be audited, {unknown} unknown"
+    hits, others = sum(bool(r.hits) for r in reports), sum(r.files for r in reports)
+    unknown = sum(r.verdict == "unknown" and not r.files for r in reports)
+    counts = f"{sum(not r.files for r in reports)} images, {leaking} leak, {failed} could not be audited, {unknown} unknown"
+    counts += f", {others} other files" * bool(others)
     return f"total: {counts}; {seen}; detectors fire on {hits}"

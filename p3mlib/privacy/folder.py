@@ -20,13 +20,16 @@ from p3mlib.privacy.photograph import LeftOpen, Settings, hide
 MEGAPIXELS = 100
 REPORT, MASKS = records.NAME, gather.MASKS
 OPEN_ENDS = ("no face", "not done", "not used")  # states that need a person
-_VERSION = 2  # of what is done to a photograph; results of an earlier one are made anew
+_VERSION = 3  # of what is done to a photograph; results of an earlier one are made anew
 _GONE = "; what an earlier call wrote of it is removed"
 _SAVE_EVERY = 20  # photographs between two versions of the report
 
 
 class Job(NamedTuple):
-    """A photograph to do: its path, the source and target folders, Settings, its files made by hand, and the key of all that."""
+    """A photograph to do: its path, the source and target folders, Settings, its files made by hand, and the key of all that.
+
+    Its row says with `origin` which folder and which state of the photograph it is of, and with `written` what was written.
+    """
 
     path: Path
     base: Path
@@ -43,7 +46,7 @@ class Job(NamedTuple):
     def row(self, status, **fields):
         """Row of the report, with the settings."""
         used = {key: getattr(self.settings, key) for key in ("method", "strength", "region", "margin")}
-        return {**records.row(self.name, status, **fields), **used, "key": self.key}
+        return {**records.row(self.name, status, **fields), **used, "key": self.key, "origin": _origin(self.path, self.base)}
 
 
 def anonymize_folder(source, target, settings=None, jobs=None, progress=True):
@@ -52,7 +55,8 @@ def anonymize_folder(source, target, settings=None, jobs=None, progress=True):
     Photographs are written from bare pixels as a viewer shows them (`io.read_photograph`), JPEG as JPEG and all others as PNG,
     and read again to see that no metadata is in them. Where no face is found nothing is written (see `Settings.keep_faceless`):
     a person has to look. What is finished and unchanged is not done again; a failure stops one photograph, not the others. A
-    photograph that is not done has no file in the target, of an earlier call neither; a file there that is not ours stays.
+    photograph that is not done has no file in the target, of an earlier call neither; a file there that is not ours, was changed
+    since, or is of another folder's photograph of that name stays, and so does what was written of a photograph that is gone.
 
     Args:
         source:   folder, searched in depth, or one photograph. target: folder, outside of source.
@@ -76,9 +80,12 @@ def anonymize_folder(source, target, settings=None, jobs=None, progress=True):
     try:
         target.mkdir(parents=True, exist_ok=True)
         with records.alone(target):
+            io.sweep(target)
             known = {name: row for name, row in records.read(target).items() if row["status"] != "not used"}
             records.write(target, known)
             rows = [*unused, *_refuse(refused, known, base, target)]
+            if source.is_dir():
+                rows += _left(known, [*images, *refused], base, target)
             todo, finished = _plan(images, known, (base, target, settings), marks, mattes)
             return _carry_out(todo, [*rows, *finished], known, target, jobs, progress)
     except OSError as error:
@@ -90,9 +97,23 @@ def _refuse(refused, known, base, target):
     rows = []
     for path, reason in refused.items():
         name = path.relative_to(base).as_posix()
-        ours = known.get(io.printable(name), {}).get("key")
-        gone = _GONE * bool(ours and gather.remove(path, base, target))
+        row, written = known.get(io.printable(name), {}), gather.outputs(path, base, target)
+        gone = _GONE * bool(
+            row.get("key") and not _foreign(row, path, base, written, _sums(written)) and gather.remove(path, base, target)
+        )
         rows.append(gather.not_done(name, f"{path}: {reason}{gone}"))
+    return rows
+
+
+def _left(known, paths, base, target):
+    """Rows of photographs that are gone from the source, of which an earlier call left files in the target."""
+    names, rows = {io.printable(path.relative_to(base).as_posix()) for path in paths}, []
+    for name, row in known.items():
+        if name in names or row.get("origin", "").split()[:1] != _origin(base / name, base).split()[:1]:
+            continue
+        if there := [file for file in gather.outputs(base / name, base, target) if file.exists()]:
+            text = f"{base / name}: is gone, and what was written of it is still there; take away {' and '.join(map(str, there))}"
+            rows.append({**row, **gather.not_done(name, text)})
     return rows
 
 
@@ -104,11 +125,11 @@ def _plan(images, known, where, marks, mattes):
         job = Job(path, *where, *files, _key(path, files, where[-1]))
         row, written = known.get(io.printable(job.name), {}), gather.outputs(path, *where[:2])
         wrong = marks.wrong.get(path) or mattes.wrong.get(path)
-        strange = [] if row.get("key") else [file for file in written if file.exists()]
-        if strange:
-            text = f"{strange[0]}: is there already and was not written here; it would be overwritten, so move it away"
-            rows.append(gather.not_done(job.name, f"{path}: not done. {text}"))
-        elif not wrong and row.get("key") == job.key and row.get("status") == "done" and all(file.is_file() for file in written):
+        sums = _sums(written)
+        if strange := _foreign(row, path, where[0], written, sums):
+            kept = {key: row[key] for key in ("key", "origin", "written") if key in row}
+            rows.append({**gather.not_done(job.name, f"{path}: not done. {strange}"), **kept})
+        elif not wrong and row.get("key") == job.key and row.get("status") == "done" and sums == row.get("written"):
             rows.append(row)
         else:
             gone = _GONE * gather.remove(path, *where[:2])
@@ -117,6 +138,41 @@ def _plan(images, known, where, marks, mattes):
             else:
                 todo.append((job, gone))
     return todo, rows
+
+
+def _foreign(row, path, base, written, sums):
+    """Why what lies where a photograph is written to is not ours to overwrite, or "".
+
+    Args:
+        row: the report's of the photograph, {} for none. written: the files. sums: `_sums` of them.
+    """
+    there = [file for file in written if file.exists()]
+    if not there:
+        return ""
+    if not row.get("key"):
+        return f"{there[0]}: is there already and was not written of this photograph; it would be overwritten, so move it away"
+    if row.get("origin") and not set(row["origin"].split()) & set(_origin(path, base).split()):
+        return (
+            f"{there[0]}: was written of another photograph of that name, in another folder; give each folder a target of its own"
+        )
+    if sums and row.get("written", sums) not in ("", sums) and all(map(os.path.getsize, there)):
+        return f"{there[0]}: it or its mask was changed after it was written; look at it, and take it away to have it done anew"
+    return ""
+
+
+def _origin(path, base):
+    """Two words, of the folder and of the photograph as it is: a moved folder keeps the second, a changed file the first."""
+    words = [os.fspath(base.resolve())]
+    with suppress(OSError):  # a photograph that is gone, or a link that leads nowhere
+        words.append((path.stat().st_size, path.stat().st_mtime_ns))
+    return " ".join(hashlib.sha256(repr(word).encode()).hexdigest()[:12] for word in words)
+
+
+def _sums(written):
+    """Short hex over the contents of the files of a photograph, which are all there, else ""."""
+    if not all(file.is_file() for file in written):
+        return ""
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in written)).hexdigest()[:12]
 
 
 def _key(path, files, settings):
@@ -139,7 +195,7 @@ def _carry_out(todo, rows, known, target, jobs, progress):
     )
     try:
         for count, (name, row) in enumerate(results, 1):
-            row["message"] += gone[name] if row["status"] in OPEN_ENDS else ""
+            row["message"] += gone[name] if row["status"] in OPEN_ENDS and not row.get("written") else ""
             rows.append(row)
             every[row["image"]] = row
             if count % _SAVE_EVERY == 0:
@@ -225,7 +281,17 @@ def _one(job):
     _write(job, hidden)
     identity = "" if hidden.identity is None else f"{hidden.identity:.2f}"
     area = "whole (no matte)" if alpha is None else "without the transition area"
-    return {"status": "done", "message": io.printable("; ".join(notes)), "identity": identity, "area": area, **fields}
+    if fields.get("status") == "no face":
+        area = "none"
+    sums = _sums(gather.outputs(path, job.base, job.target))
+    return {
+        "status": "done",
+        "message": io.printable("; ".join(notes)),
+        "identity": identity,
+        "area": area,
+        "written": sums,
+        **fields,
+    }
 
 
 def _write(job, hidden):

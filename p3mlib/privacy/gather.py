@@ -42,9 +42,6 @@ def gather(source, target, settings):
             refused[path] = f"would write the same face mask as {other}; rename one of them"
         else:
             images.append(path)
-    for path in source.rglob("*"):
-        if path.is_symlink() and path.is_dir() and not hidden(path.relative_to(source)):
-            refused[path] = "a linked folder, which may lead anywhere; put the photographs here"
     return images, refused
 
 
@@ -52,11 +49,6 @@ def _within(path, folder):
     """True where a file, or a link to one, lies in a resolved folder, whatever way the path takes there."""
     place = path.parent.resolve()
     return folder == place or folder in place.parents
-
-
-def hidden(name):
-    """True for a relative path with a part that begins with a dot."""
-    return any(part.startswith(".") for part in name.parts)
 
 
 def not_done(name, message):
