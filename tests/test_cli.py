@@ -114,7 +114,10 @@ def test_an_interrupt_is_130(monkeypatch, capsys):
 
     monkeypatch.setattr("p3mlib.data.verify.verify", interrupted)
     assert main(["verify", "data"]) == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert capsys.readouterr().err == "interrupted\n", "it begins anew"
+    monkeypatch.setattr("p3mlib.data.foreground.write_layers", lambda *_: interrupted(0))
+    assert main(["layers", "data"]) == 130
+    assert capsys.readouterr().err == "interrupted; the same command goes on from here\n"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from p3mlib.__main__ import main
 from p3mlib.models import build_model, save_pretrained
 
 
-@pytest.mark.parametrize("name", ["p3mnet_resnet34", "p3mnet_swin_t", "p3mnet_vitae_s"])
+@pytest.mark.parametrize("name", ["p3mnet_resnet34", "p3mnet_swin_t", "p3mnet_vitae_s", "p3mnet_lite0"])
 def test_onnx_gives_the_same(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         "p3mlib.models.p3mnet.swin_mp.DEPTHS", (1, 2, 1, 1)

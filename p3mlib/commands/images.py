@@ -102,6 +102,7 @@ def audit(
     ] = False,
     size: Annotated[Literal["smoke", "laptop"], Option(help="of the attack")] = "laptop",
     smallest_face: SmallestFace = 24,
+    jobs: Jobs = None,
     as_json: Json = False,
 ):
     """say what anonymised images still give away: metadata, identity, masks not applied, open rims"""
@@ -111,7 +112,7 @@ def audit(
 
     if not (folder or attack):
         raise ValueError("audit what? Name a folder of images, or pass --attack")
-    images = audit.audit_folder(folder, original, smallest_face) if folder else []
+    images = audit.audit_folder(folder, original, smallest_face, jobs) if folder else []
     reports = list(tqdm(images, desc="audit", unit="image", disable=as_json or not folder))
     rows = []
     if attack:

@@ -167,7 +167,8 @@ def evaluate(
         print(json.dumps(scores_record(scored), indent=1))
     else:
         for label, one in zip(labels_of(scored), scored, strict=True):
-            print(f"{label}: {one.protocol.sentence(portraits)}\n  {one.path}")
+            part = f" ({len(one.errors)} of them scored)" * (len(one.errors) < len(portraits))
+            print(f"{label}: {one.protocol.sentence(portraits)}{part}\n  {one.path}")
         print(f"Mean over images [95% interval, bootstrap over images]\n{scores_text(scored)}")
     return not_done({path: reason for one in scored for path, reason in one.failed.items()})
 

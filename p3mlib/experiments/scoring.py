@@ -1,5 +1,6 @@
 """Weights on a set of images, under one protocol: a table for each that grows image by image."""
 
+import contextlib
 import glob
 import hashlib
 import json
@@ -113,7 +114,7 @@ def score_weights(
     """Score one set of weights on every image, or on those that `folder` has no row of yet.
 
     The table (`rows.Rows`) is `<label>.<images>.<key>.csv`; the key hashes weights and protocol, so that rows of others are never
-    mixed in. A row is kept as long as its files have the same names and sizes.
+    mixed in. A row is kept as long as its files hold the same bytes.
 
     Args:
         weights: see `weights.load`. portraits: of `open_images`. folder: made when missing.
@@ -162,7 +163,8 @@ def _plain(text):
 
 def _protocol(model, portraits, strategy, ratio, resizing, eight_bit):
     own, samples = model.input_size(*_SHAPE, _SHAPE[0]) is not None, isinstance(portraits, Pictures)
-    strategy, ratio = ("own", None) if own else strategy_and_ratio(model, strategy, ratio, samples)
+    strategy, ratio = strategy_and_ratio(model, strategy, ratio, samples)
+    strategy, ratio = ("own", None) if own else (strategy, ratio)
     smallest = 0 if own or not (samples or portraits.name == "RWP") else model.smallest_side
     images = portraits.name if samples else f"{portraits.name} {portraits.domain}"
     score = "masks" if isinstance(portraits, Silhouettes) else "mattes"
@@ -173,7 +175,7 @@ def _protocol(model, portraits, strategy, ratio, resizing, eight_bit):
 
 def _fill(table, model, portraits, protocol, weights, jobs, device, title, progress):
     """Score what the table lacks; returns dict path -> why not."""
-    states = [datasets.fingerprint(portraits.root, portraits.paths(i).values()) for i in range(len(portraits))]
+    states = [_state(portraits.paths(i)) for i in range(len(portraits))]
     names, failed = [io.printable(name) for name in portraits.names], {}
     todo = [i for i, name in enumerate(names) if table.state(name) != states[i]]
     if not todo:
@@ -194,6 +196,15 @@ def _fill(table, model, portraits, protocol, weights, jobs, device, title, progr
             bar.update()
     table.sort()
     return failed
+
+
+def _state(paths):
+    """Short hex over the contents of an image's files: part -> path. One that cannot be read is the scorer's to name."""
+    parts = []
+    for part, path in sorted(paths.items()):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            parts.append((part, hashlib.file_digest(file, "sha256").hexdigest()))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 class _Scorer:

@@ -1,6 +1,7 @@
 """Weights by one name, for every command: ours with their configuration, released ones with or without their network's name."""
 
 import hashlib
+import logging
 import os
 import re
 from functools import cache
@@ -61,6 +62,8 @@ def strategy_and_ratio(model, strategy=None, ratio=None, samples=False):
     Source:
         official inference scripts of P3M-Net: ratio 1/2; "RESIZE (1/2) as in the paper" for MM 2021.
     """
+    if (strategy or ratio) and model.input_size(SIDE, SIDE, SIDE) is not None:
+        logging.getLogger(__name__).warning("these weights have a size rule of their own: strategy and ratio change nothing")
     own = model.config.get("test", {})
     return strategy or own.get("samples" if samples else "sets", "resize"), ratio or own.get("ratio")
 

