@@ -254,6 +254,20 @@ def test_what_is_wrong_is_said(published, tmp_path, capsys):
     assert "is (8, 8) but" in capsys.readouterr().out
 
 
+def test_an_interrupted_audit_shows_what_it_has_seen(published, monkeypatch, capsys):
+    folder, _ = published(None)
+    real = audit.audit_folder
+
+    def interrupted(*arguments):
+        yield from real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(audit, "audit_folder", interrupted)
+    assert main(["audit", str(folder)]) == 130
+    out, err = capsys.readouterr()
+    assert "LEAK: the face mask is not obfuscated" in out and err.endswith("interrupted\n")
+
+
 def test_a_part_left_open_leaks_whatever_the_mask_says(published, tmp_path, photo):
     folder, original = published(0.2)
     image, mask = photo

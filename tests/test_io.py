@@ -128,6 +128,8 @@ def test_a_note_is_the_only_metadata(tmp_path):
     ("error", "text"),
     [
         (OSError(28, "No space left"), "a.jpg: No space left (free some space and run this again; what is finished is kept)"),
+        (PermissionError(13, "Permission denied", "out/.x.partial.png"), "a.jpg: Permission denied in out"),
+        (PermissionError(13, "Permission denied", "a.jpg"), "a.jpg: Permission denied"),
         (MemoryError(), "a.jpg: not enough memory for it; reduce it, or use a machine with more"),
         (RuntimeError("can't allocate memory: 9"), "a.jpg: not enough memory for it; reduce it, or use a machine with more"),
         (io.DamagedFile("a.jpg: damaged"), "a.jpg: damaged"),

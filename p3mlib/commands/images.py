@@ -113,8 +113,14 @@ def audit(
     if not (folder or attack):
         raise ValueError("audit what? Name a folder of images, or pass --attack")
     images = audit.audit_folder(folder, original, smallest_face, jobs) if folder else []
-    reports = list(tqdm(images, desc="audit", unit="image", disable=as_json or not folder))
-    rows = []
+    reports, rows = [], []
+    try:
+        for report in tqdm(images, desc="audit", unit="image", disable=as_json or not folder):
+            reports.append(report)
+    except KeyboardInterrupt:
+        if reports and not as_json:
+            print(audit.as_text(reports))
+        raise
     if attack:
         from p3mlib.privacy.attack import as_table, attack_table
 
