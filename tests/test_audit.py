@@ -198,7 +198,9 @@ def test_no_picture_is_left_out_but_masks_and_mattes_of_pictures(published, phot
     folder, _ = published(0.2)
     io.write_image(folder / "alpha" / "trip" / "her.png", np.float32(photo[1]))
     io.write_image(folder / "trimap" / "trip" / "her.png", np.where(photo[1], 0.5, 0.0))
+    io.write_image(folder / "trip" / "her_alpha.png", np.float32(photo[1]))
     assert [report.name for report in audit.audit_folder(folder)] == ["trip/her.jpg"]
+    io.write_image(folder / "trip" / "her_alpha.png", photo[0])
     for name in ("alpha/her.png", "bg/her.jpg", "facemask/trip/she.png", "trip/her_cutout.png"):
         io.write_image(folder / name, np.dstack([photo[0], np.ones(photo[1].shape)]) if "cutout" in name else photo[0])
     (folder / "trip" / "her.jpg.xmp").write_text("<x:xmpmeta/>")
@@ -207,12 +209,13 @@ def test_no_picture_is_left_out_but_masks_and_mattes_of_pictures(published, phot
     for name in ("a.json", "b.json"):
         (folder / "trip" / name).write_text("{}")
     reports = {report.name: report for report in audit.audit_folder(folder)}
-    pictures = {"alpha/her.png", "bg/her.jpg", "facemask/trip/she.png", "trip/her.jpg", "trip/her_cutout.png"}
+    pictures = {"alpha/her.png", "bg/her.jpg", "facemask/trip/she.png"}
+    pictures |= {"trip/her.jpg", "trip/her_alpha.png", "trip/her_cutout.png"}
     others = {"trip/her.jpg.xmp": 1, "trip/.thumbnails": 1, "trip/*.json": 2}
     assert set(reports) == pictures | set(others) and {name: reports[name].files for name in others} == others
     told = {name: reports[name].verdict for name in pictures - {"trip/her.jpg"}}
     assert told.pop("facemask/trip/she.png") == "FAILED" and set(told.values()) == {"LEAK"}, "no mask by what it holds"
-    assert "total: 5 images, 3 leak, 1 could not be audited, 0 unknown, 4 other files" in audit.as_total(list(reports.values()))
+    assert "total: 6 images, 4 leak, 1 could not be audited, 0 unknown, 4 other files" in audit.as_total(list(reports.values()))
 
 
 def test_the_rim_of_a_disc():

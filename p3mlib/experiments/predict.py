@@ -19,6 +19,7 @@ from p3mlib.models import fast
 from p3mlib.models.inference import predict
 from p3mlib.models.weights import fingerprint, load, ratio_for, strategy_and_ratio
 
+_SIGNED = "p3mlib predict "  # how the field `Software` of a result begins
 _COLOURS = 2**19  # pixels of a photograph for which foreground colours are estimated; of larger ones a smaller copy is taken
 _BYTES = 120  # of memory a pixel at the peak: the image, the colours of foreground and background, eight bits of all
 
@@ -91,7 +92,8 @@ def predict_files(inputs, weights, output, strategy=None, ratio=None, progress=T
     """
     photographs, failed = gather(inputs, output)
     make_folder(output)
-    io.sweep(output)
+    for folder in {place.parent for photograph in photographs for place in photograph[1:]}:
+        io.sweep(folder, deep=False)
     model = on_device(load(weights), device)
     strategy, ratio = strategy_and_ratio(model, strategy, ratio, samples=True)
     settings = strategy, ratio, fingerprint(model)
@@ -146,9 +148,6 @@ def _colours(image, alpha):
     colours = cv2.copyTo(image, np.uint8(alpha >= 1 - 0.5 / 255), colours)
     colours[alpha < 0.5 / 255] = 0
     return colours
-
-
-_SIGNED = "p3mlib predict "
 
 
 def _note(path, settings):

@@ -72,9 +72,9 @@ def atomic_path(path):
         partial.unlink(missing_ok=True)
 
 
-def sweep(folder):
-    """Delete what processes of this machine that no longer run, as after kill -9, left half written below a folder."""
-    for path in Path(folder).rglob(".*.*.partial*"):
+def sweep(folder, deep=True):
+    """Delete what processes of this machine that no longer run, as after kill -9, left half written in a folder, or below it."""
+    for path in (Path(folder).rglob if deep else Path(folder).glob)(".*.*.partial*"):
         writer = path.name.split(".")[2]
         if writer.isdecimal() and not psutil.pid_exists(int(writer)):
             path.unlink(missing_ok=True)

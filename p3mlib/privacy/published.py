@@ -69,10 +69,11 @@ def _originals(folder):
 
 
 def _is_layer(path, folder, owners):
-    """True for a mask, trimap or matte in a folder of `LAYERS` that belongs to one of `_owners`."""
+    """True for a mask, trimap or matte that belongs to one of `_owners`: in a folder of `LAYERS`, or as `predict` names it."""
     parts = path.relative_to(folder).with_suffix("").parts
     at = next((i for i, part in enumerate(parts[:-1]) if part in LAYERS), None)
-    if at is None or parts[:at] + parts[at + 1 :] not in owners:
+    owner = (*parts[:-1], parts[-1].removesuffix("_alpha")) if at is None else parts[:at] + parts[at + 1 :]
+    if owner == parts or owner not in owners:
         return False
     try:
         with Pillow.open(path) as picture:
