@@ -30,7 +30,7 @@ _STARTS = {  # what the first bytes of a picture look like, whatever its name
     "BMP": rb"BM.{4}\0{4}",
     "HEIC": rb".{4}ftyp(heic|heix|hevc|mif1|msf1)",
     "AVIF": rb".{4}ftypavi[fs]",
-    "film": rb".{4}ftyp(?!M4A)|RIFF.{4}AVI |\x1a\x45\xdf\xa3|FLV\x01|\0\0\x01\xba",
+    "film": rb".{4}ftyp(?!M4[AB])|RIFF.{4}AVI |\x1a\x45\xdf\xa3|FLV\x01|\0\0\x01\xba",
 }
 
 

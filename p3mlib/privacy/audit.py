@@ -121,14 +121,12 @@ def audit_image(path, facemask=None, original=None, smallest=faces.SMALLEST):
     Returns:
         Report; its name is the file's.
     Raises:
-        FileNotFoundError: a file is not there. io.DamagedFile: one cannot be decoded. ValueError: their sizes differ.
-        ImportError: dlib is missing.
+        FileNotFoundError: a file is not there. io.DamagedFile: one cannot be decoded. ValueError: their sizes differ, or the
+        original is another picture. ImportError: dlib is missing.
     """
     metadata, image = (*leftovers(path), *_under_transparency(path)), io.read_photograph(path)
     mask = None if facemask is None else _sized(facemask, io.read_mask(facemask, released=True), path, image)
     before = None if original is None else _sized(original, io.read_photograph(original), path, image)
-    if before is not None and (apart := _apart(image, before, mask)) > _STRANGE:
-        raise ValueError(f"{original} is another picture than {path}: {apart:.0%} of what lies outside the face mask differ")
     hits = faces.detect(image, smallest, hard=before is None)
     leaks = [f"{piece.name} ({piece.size:,} bytes)" for piece in metadata]
     notes = [f"detectors still find {len(hits)} face(s): look at them"] if hits else []
@@ -145,12 +143,11 @@ def audit_image(path, facemask=None, original=None, smallest=faces.SMALLEST):
     return Report(Path(path).name, **found, leaks=tuple(leaks), notes=tuple(notes))
 
 
-def _apart(image, before, mask):
-    """Share of two pictures that differs, seen from afar so that blur and compression do not count: of what no mask covers."""
+def _apart(image, before, hidden):
+    """Share of two pictures that differs outside `hidden`, seen from afar so that compression does not count."""
     shape = tuple(min(32, side) for side in image.shape[1::-1])
-    ours, theirs = (cv2.resize(picture, shape, interpolation=cv2.INTER_AREA) for picture in (image, before))
-    covered = np.zeros(ours.shape[:2]) if mask is None else cv2.resize(np.float32(mask), shape, interpolation=cv2.INTER_AREA)
-    differ = (np.abs(ours - theirs).max(2) > 0.1)[covered < 0.5]
+    ours, theirs, hidden = (cv2.resize(np.float32(x), shape, interpolation=cv2.INTER_AREA) for x in (image, before, hidden))
+    differ = (np.abs(ours - theirs).max(2) > 0.1)[hidden == 0]
     return float(differ.mean()) if differ.size else 0.0
 
 
@@ -194,7 +191,7 @@ def _look(image, mask, hits, found, leaks, notes):
 
 
 def _compare(image, before, mask, masks, people, leaks, notes):
-    """What the original adds; appends to leaks and notes."""
+    """What the original adds; appends to leaks and notes. Raises ValueError where it is another picture."""
     private, left, away = np.zeros(image.shape[:2], bool), [], []
     for face in people:
         place, near = window(face, image.shape)
@@ -211,6 +208,8 @@ def _compare(image, before, mask, masks, people, leaks, notes):
             )
         elif seen.open:
             leaks.append(f"the {', '.join(seen.open)} of the face at {_at(face)} is left open")
+    if (apart := _apart(image, before, private if mask is None else private | mask)) > _STRANGE:
+        raise ValueError(f"the original of that name is another picture: {apart:.0%} of what lies outside faces and masks differ")
     kept = [detail(image, before, piece) for piece in masks]
     if kept and max(kept) > KEPT:
         leaks.append(f"the face mask is not obfuscated: {max(kept):.0%} of the original's fine detail is left in it")
