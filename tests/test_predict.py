@@ -223,6 +223,19 @@ def test_two_photographs_never_write_one_file_and_none_overwrites_another(photos
     assert np.array_equal(Image.open(photos / "a_alpha.png"), Image.open(photos / "a.png"))
 
 
+def test_a_second_folder_does_not_overwrite_results_of_the_first(photos, weights, tmp_path):
+    second, out = tmp_path / "second", tmp_path / "out"
+    second.mkdir()
+    Image.new("RGB", (70, 50), "red").save(second / "a.png")
+    assert run(photos, weights, out) == {}
+    first = (out / "a_alpha.png").read_bytes()
+    failed = run(second, weights, out)
+    assert "a_alpha.png is of another photograph of this name" in failed["a.png"] and (out / "a_alpha.png").read_bytes() == first
+    photos.rename(tmp_path / "moved")
+    assert run(tmp_path / "moved", weights, out) == {}, "the same photographs elsewhere are done"
+    assert run(second, weights, out, force=True) == {} and (out / "a_alpha.png").read_bytes() != first
+
+
 def test_inputs_that_are_not_there_or_empty_are_named_and_the_others_done(photos, weights, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     inputs = [str(tmp_path / name) for name in ("nowhere.jpg", "empty", "in")]

@@ -76,8 +76,9 @@ def predict_files(inputs, weights, output, strategy=None, ratio=None, progress=T
 
     Photographs are read one after the other as a viewer shows them (`io.read_photograph`): results are in sRGB, whatever profile
     a photograph has. Whatever goes wrong with one is its own matter. What is finished is not done again, unless the photograph,
-    the weights or the settings have changed: the PNG field `Software` holds a hash of these, and nothing else is in the files. A
-    file of a result's name without that field is not overwritten.
+    the weights or the settings have changed: the PNG field `Software` holds a hash of these and 16 bits of one of where the
+    photograph lies, and nothing else is in the files. A file of a result's name without that field is not overwritten, nor is
+    the result of another photograph of that name.
 
     Args:
         inputs:   files and folders, see `gather`. weights: see `weights.load`. output: folder, made when missing.
@@ -151,21 +152,26 @@ def _colours(image, alpha):
 
 
 def _note(path, settings):
-    """What the results of a photograph say in their field `Software`: it changes with the file, the weights and the settings."""
+    """What the results of a photograph say in their field `Software`: a key that changes with the file, the weights and the
+    settings, and a place, four digits that say where the file lay to whoever knows, and tell nobody else."""
     state = os.stat(path)
     key = hashlib.sha256(repr((state.st_size, state.st_mtime_ns, settings)).encode()).hexdigest()[:16]
-    return f"{_SIGNED}{key}"
+    return f"{_SIGNED}{key} {hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:4]}"
 
 
 def _has(path, note):
-    """True for a result that was written with this note and is whole. Raises ValueError where the file is not one of ours."""
+    """True for a result that was written with this note and is whole. Raises ValueError where the file is not one of ours, or is
+    of a photograph that lies elsewhere."""
     if not path.is_file() or not path.stat().st_size:
         return False
     if not (signed := _signed(path)):
         raise ValueError(f"{path} is there and was not written by predict; rename it, choose another folder, or use --force")
+    (key, _, place), (wanted, _, here) = (text.removeprefix(_SIGNED).partition(" ") for text in (signed, note))
+    if key != wanted and place not in ("", here):
+        raise ValueError(f"{path} is of another photograph of this name, or this was moved; choose another folder, or --force")
     with contextlib.suppress(OSError, SyntaxError), Image.open(path) as picture:  # the latter is Pillow's, of damaged PNG files
         picture.verify()
-        return signed == note
+        return key == wanted
     return False
 
 
