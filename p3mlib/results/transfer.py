@@ -112,9 +112,9 @@ def transfer_table(rows, profile, limit=100, progress=True):
         lines.append([f"{method} (published)\n{training}", *cells])
     counts = [max((len(r.errors) for r in results if r.dataset == d and r.errors is not None), default=0) for d, _ in SETS]
     caption = (
-        f"Trained on P3M-Synth alone, tested on real portraits ({counts[0]} of P3M-500-P, blurred, {counts[1]} of P3M-500-NP) "
-        f"at full size, mean over seeds [95% interval over images]. Profile {profile}. The anchor is for all 500 images of each "
-        "set; the mattes of sample portraits may be predictions of a network, not annotations."
+        f"Trained on P3M-Synth (Lite0 on an encoder from ImageNet), tested on real portraits ({counts[0]} of P3M-500-P, blurred, "
+        f"{counts[1]} of P3M-500-NP) at full size, mean over seeds [95% interval over images]. Profile {profile}. The anchor is "
+        "for all 500 images of each set; the mattes of sample portraits may be predictions of a network, not annotations."
     )
     header = ["Method\ntrained on", *(column.title for column in columns)]
     frame = report.tidy("transfer", results, ("SAD", "MSE", "MAD", "SAD-T")).drop(columns=["paper", "at_paper_size"])
