@@ -12,8 +12,11 @@ TABLES = range(2, 11)  # 1 counts images, 11 measures time
 
 
 def processor():
-    """What decides the last bits of a sum on a CPU."""
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__.split('+')[0]}"
+    """What decides the last bits of a sum on a CPU; kernels differ by maker too, where Linux names one."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    maker = next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), "")
+    kind = " ".join(filter(None, (platform.machine(), maker, torch.backends.cpu.get_cpu_capability())))
+    return f"{kind}, torch {torch.__version__.split('+')[0]}"
 
 
 def collect(folder):
