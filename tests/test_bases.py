@@ -136,9 +136,9 @@ def test_a_base_errs_on_its_first_test_images_as_its_card_says(name, first_image
     def plain(sample):  # its fast twin is another's concern
         return predict(model, sample["image"], *how, trimap=sample.get("trimap"))
 
-    for key, expected in card["SAD of first images"].items():
-        scored = evaluate(plain, first_images[key], with_regions, progress=False)["SAD"]
-        assert scored.tolist() == pytest.approx(expected, rel=0.01, abs=0.002)
+    for key, portraits in first_images.items():  # a card may have more sets
+        scored = evaluate(plain, portraits, with_regions, progress=False)["SAD"]
+        assert scored.tolist() == pytest.approx(card["SAD of first images"][key], rel=0.01, abs=0.002)
 
 
 def test_the_bases_of_the_package_are_as_their_cards_say():
