@@ -2,6 +2,7 @@
 
 from p3mlib.data.datasets import MissingData
 from p3mlib.experiments import corpus, runs
+from p3mlib.experiments.evaluate import evaluate
 from p3mlib.io import reason
 from p3mlib.models import bases
 
@@ -17,7 +18,7 @@ NOT_FOR_PHOTO = (
 _OF_A_LAP = (
     "run", "profile", "data", "images", "epochs", "steps", "loss", "seconds", "device", "precision", "commit", "sha256", "before",
 )  # fmt: skip
-_TRIED = 4  # first test images: half and full precision are compared on them, and their errors stand in the card, for tests
+_TRIED = 4  # first test images: half and full precision are compared on them, and half's errors stand in the card, for tests
 _ALIKE = 0.002  # mean absolute difference of their mattes
 
 
@@ -58,20 +59,30 @@ def _ship(name, experiment, folder):
     if record["base"]:
         before = bases.cards()[record["base"]]
         card["before"] = {key: before[key] for key in _OF_A_LAP if key in before}
-    errors = {key: run.per_image(*key.rsplit(".", 1))["SAD"] for key in sorted(record["evaluations"])}
-    card["SAD"] = {key: round(values.mean(), 3) for key, values in errors.items()}
-    card["SAD of first images"] = {key: values[:_TRIED].round(4).tolist() for key, values in errors.items()}
+    sets = [key.rsplit(".", 1) for key in sorted(record["evaluations"])]
+    card["SAD"] = {".".join(pair): round(run.per_image(*pair)["SAD"].mean(), 3) for pair in sets}
     model = run.load()
-    card["half precision"] = _difference(experiment, model, bases.halved(model))
+    half = bases.halved(model)
+    card["SAD of first images"] = {".".join(pair): _first_errors(experiment, half, *pair) for pair in sets}
+    card["half precision"] = _difference(experiment, model, half)
     bases.write(name, model, card, folder)
+
+
+def _first_errors(experiment, model, name, domain):
+    """SAD of the first test images of a set, for tests."""
+    portraits = _first(name, domain, experiment)
+    return evaluate(runs.Network(model, experiment, name), portraits, progress=False)["SAD"].round(4).tolist()
 
 
 def _difference(experiment, *models):
     """Largest mean absolute difference of the mattes of two networks over some test images; ValueError where they differ."""
-    largest, portraits = 0.0, corpus.kept("P3M-500-P", "B", experiment.profile, False)
     full, half = (runs.Network(model, experiment, "P3M-500-P") for model in models)
-    for index in range(min(_TRIED, len(portraits))):
-        largest = max(largest, float(abs(full(portraits[index]) - half(portraits[index])).mean()))
+    largest = max(float(abs(full(sample) - half(sample)).mean()) for sample in _first("P3M-500-P", "B", experiment))
     if largest > _ALIKE:
         raise ValueError(f"its mattes move by {largest:.4f} on average in half precision")
     return round(largest, 6)
+
+
+def _first(name, domain, experiment):
+    portraits = corpus.kept(name, domain, experiment.profile, False)
+    return [portraits[index] for index in range(min(_TRIED, len(portraits)))]
