@@ -1,5 +1,5 @@
-"""Weights that come with the package: networks trained on blurred P3M-Synth in profiles `bases` and `longer`, where other trainings
-begin, and the four of profile `photo`, for photographs.
+"""Weights that come with the package: networks trained on blurred P3M-Synth in profiles `bases` and `longer`, where other
+trainings begin, and the four of profile `photo`, for photographs.
 
 A base is `bases/<name>.safetensors`, in half precision but for the statistics of batch norms, without what is frozen.
 `bases/cards.json` says of each what it is: model and options, SHA-256, data, epochs, loss of each, seconds, device, commit,
