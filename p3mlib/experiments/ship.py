@@ -59,19 +59,15 @@ def _ship(name, experiment, folder):
     if record["base"]:
         before = bases.cards()[record["base"]]
         card["before"] = {key: before[key] for key in _OF_A_LAP if key in before}
-    sets = [key.rsplit(".", 1) for key in sorted(record["evaluations"])]
-    card["SAD"] = {".".join(pair): round(run.per_image(*pair)["SAD"].mean(), 3) for pair in sets}
     model = run.load()
-    half = bases.halved(model)
-    card["SAD of first images"] = {".".join(pair): _first_errors(experiment, half, *pair) for pair in sets}
+    half, card["SAD"], card["SAD of first images"] = bases.halved(model), {}, {}
+    for key in sorted(record["evaluations"]):
+        tested, domain = key.rsplit(".", 1)
+        card["SAD"][key] = round(run.per_image(tested, domain)["SAD"].mean(), 3)
+        network, portraits = runs.Network(half, experiment, tested), _first(tested, domain, experiment)
+        card["SAD of first images"][key] = evaluate(network, portraits, progress=False)["SAD"].round(4).tolist()
     card["half precision"] = _difference(experiment, model, half)
     bases.write(name, model, card, folder)
-
-
-def _first_errors(experiment, model, name, domain):
-    """SAD of the first test images of a set, for tests."""
-    portraits = _first(name, domain, experiment)
-    return evaluate(runs.Network(model, experiment, name), portraits, progress=False)["SAD"].round(4).tolist()
 
 
 def _difference(experiment, *models):

@@ -145,9 +145,7 @@ def reason(error, path=""):
     if isinstance(error, OSError) and error.strerror:
         full = " (free some space and run this again; what is finished is kept)" * (error.errno == errno.ENOSPC)
         place = os.path.dirname(error.filename) if isinstance(error.filename, (str, os.PathLike)) else ""
-        elsewhere = bool(path and place) and place != os.path.dirname(
-            path
-        )  # what failed is not the item, but what is written of it
+        elsewhere = bool(path and place) and place != os.path.dirname(path)  # where something is written of the item
         at = f" in {place}" * elsewhere
         text = f"{error.strerror}{at}{full}"
         path = path or error.filename or ""
