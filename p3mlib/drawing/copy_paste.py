@@ -17,15 +17,16 @@ def levels(model, target, target_mask, source, source_mask, draw):
 
     Args:
         model: network with an encoder that takes faces. target, source: (1, 3, H, W) in [0, 1]. target_mask, source_mask:
-            (1, 1, H, W). draw: see `copy_paste.Draw`. Of features, their mean magnitude over channels is shown.
+            (1, 1, H, W). draw: see `copy_paste.Draw`. Of features, the root of their mean magnitude over channels is shown, white where
+            either map has its largest hundredth.
     """
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (model.mean, model.std))
     pair = (target, target_mask, source, source_mask, draw)
     maps = [features_of(model, (image - mean) / std) for image in (target, source)]
-    limit = maps[0].abs().mean(1).quantile(0.99)
+    limit = max(features.abs().mean(1).quantile(0.99) for features in maps)
 
     def strength(features):
-        return (features[0].abs().mean(0) / limit).numpy()
+        return (features[0].abs().mean(0) / limit).sqrt().numpy()
 
     images = {"source": _picture_of(source), "target": _picture_of(target)}
     at_images = {**images, **_steps(*pair, _picture_of)}
