@@ -90,7 +90,8 @@ def test_all_wrong_keys_are_named_at_once():
 def test_unknown_names_list_what_there_is():
     grid = config.load()
     with pytest.raises(
-        ValueError, match="no profile 'huge' in experiments.yaml; there are laptop, smoke, bases, longer, whole, photo, gpu, paper"
+        ValueError,
+        match="no profile 'huge' in experiments.yaml; there are laptop, smoke, bases, longer, whole, photo, gpu, paper",
     ):
         grid.profile("huge")
     with pytest.raises(ValueError, match="no row 'r50' in experiments.yaml; there are basic, .*, p3mnet_r34_fcp3"):

@@ -17,8 +17,7 @@ def levels(model, target, target_mask, source, source_mask, draw):
 
     Args:
         model: network with an encoder that takes faces. target, source: (1, 3, H, W) in [0, 1]. target_mask, source_mask:
-            (1, 1, H, W). draw: see `copy_paste.Draw`. Of features, the root of their mean magnitude over channels is shown, white where
-            either map has its largest hundredth.
+            (1, 1, H, W). draw: see `copy_paste.Draw`. Of features, the root of their mean magnitude over channels is shown.
     """
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (model.mean, model.std))
     pair = (target, target_mask, source, source_mask, draw)
