@@ -166,12 +166,14 @@ def beside_released(cells):
 def table_results(number, profile, progress=True):
     """Results of every method, seed and test set of a table; what is missing (data or a method) carries the reason.
 
-    Table 3 reads the errors of the transition area without the blurred pixels (`AREAS`), under their plain names.
+    A profile that trains only some rows has only those. Table 3 reads the errors of the transition area without the blurred
+    pixels (`AREAS`), under their plain names.
     """
     grid = config.load()
     table, scale, tested, found = grid.tables[number], grid.profile(profile), [], []
     there, reasons = corpus.available(table.sets, scale)
-    for experiment in (e for name in table.rows for e in grid.experiments([name], profile)):
+    rows = [name for name in table.rows if name in grid.trained(profile)]
+    for experiment in (e for name in rows for e in grid.experiments([name], profile)):
         row, run, missing = experiment.row, None, ""
         about = {"method": row.method, "backbone": row.backbone, "modules": modules(row.options), "seed": experiment.seed}
         try:
