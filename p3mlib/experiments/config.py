@@ -160,8 +160,8 @@ class Grid(Block):
         return list(dict.fromkeys(pair for table in tables for pair in table.sets))
 
     def scored(self, row, profile):
-        """Test sets on which a profile scores a row: those of `sets`, or the profile's own where no table shows it."""
-        return self.sets(row) or list(self.profile(profile).sets)
+        """Test sets on which a profile scores a row: those of `sets`, and the profile's own."""
+        return list(dict.fromkeys([*self.sets(row), *self.profile(profile).sets]))
 
     def experiments(self, rows, profile):
         """All trainings of `rows` over their seeds, seed by seed."""
