@@ -136,7 +136,7 @@ def test_a_training_in_mixed_precision_has_an_id_of_its_own(monkeypatch):
         ("smoke", "basic", 0, "basic-s0-5dff23c6"),
         ("smoke", "p3mnet_r34_fcp2", 0, "p3mnet_r34_fcp2-s0-a4e4264a"),
         ("laptop", "p3mnet_r34", 2, "p3mnet_r34-s2-49d1a31a"),
-        ("laptop", "dim_n", 1, "dim_n-s1-90ed8fd1"),
+        ("laptop", "dim_n", 1, "dim_n-s1-387e22d5"),
         ("paper", "hatt", 0, "hatt-s0-57dd188e"),
     ],
 )
@@ -194,6 +194,12 @@ def test_rows_are_networks_in_their_treatments():
     assert list(grid.rows) == ["lf", "shm", "lf_fcp"] and grid.rows["lf_fcp"].label == "LF+FCP"
     assert grid.tables[3].rows == ("shm", "lf") and grid.notebooks == {"a": ("shm", "lf", 4, "lf_fcp")}
     assert grid.sets("lf") == [("RWP", "N")] and grid.sets("lf_fcp") == []
+
+
+def test_a_profile_scores_its_own_sets_beside_those_of_the_tables():
+    grid = config.load()
+    assert grid.scored("gca", "laptop") == grid.sets("gca") == [("P3M-500-P", "B"), ("P3M-500-P", "N")]
+    assert grid.scored("gca", "longer") == [*grid.sets("gca"), ("P3M-500-NP", "N")], "each once: a card has both sets"
 
 
 def test_every_row_and_method_of_a_table_has_the_papers_values():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from p3mlib.copy_paste import Draw, SourceFaces, centre, copy_paste, describe, lit_like, pasting, resize_mask
+from p3mlib.drawing.copy_paste import levels
 from p3mlib.experiments import config, corpus, runs
 from p3mlib.experiments.train import Objective
 from p3mlib.experiments.views import TrainingViews
@@ -220,3 +221,14 @@ def test_losses_see_the_image_as_it_was(monkeypatch):
     assert not seen["loss"].any() and (seen["network"] > 0).any()
     Objective(model, stage, 0, layer=0)({"image": image, "paste": paste})
     assert (seen["network"] < 0).all(), "features are pasted inside the network"
+
+
+def test_features_of_source_and_target_are_drawn_on_one_scale():
+    """Figure 9: a dark source, far from the mean image, is no white square."""
+    torch.manual_seed(0)
+    model = build_model("p3mnet_resnet34", width=0.125).eval()
+    target, mask = torch.rand(1, 3, 64, 64) * 0.2 + 0.4, disc(64, 32, 32, 12)
+    _, found = levels(model, target, mask, torch.rand(1, 3, 64, 64) * 0.1, mask, draw())
+    shown = {name: found[f"{name}_data"] for name in ("source", "target")}
+    assert all((picture > 1).mean() <= 0.011 and picture.min() >= 0 for picture in shown.values())
+    assert shown["source"].mean() > 1.2 * shown["target"].mean(), "what differs still does"

@@ -55,6 +55,16 @@ def test_summary_averages_seeds_image_by_image():
     assert scaled == pytest.approx(4 / 20 * 1720)
 
 
+def test_a_profile_that_trains_some_rows_has_those_in_its_tables(monkeypatch):
+    asked = []
+    monkeypatch.setattr(report.corpus, "available", lambda sets, scale: ([], dict.fromkeys(sets, "not here")))
+    monkeypatch.setattr(report.runs, "get", lambda experiment, *_, **__: asked.append((experiment.name, experiment.seed)))
+    found = report.table_results(9, "whole")
+    rows = config.load().trained("whole")
+    assert sorted(asked) == sorted((name, seed) for name in rows for seed in (0, 1, 2))
+    assert {result.method for result in found} == {"P3M-Net (R34)"} and {result.note for result in found} == {"not here"}
+
+
 def test_a_metric_that_was_not_measured_is_named():
     result = report.Result("BASIC", "B:B", "P3M-500-P", errors([1, 3]))
     with pytest.raises(ValueError, match="BASIC on P3M-500-P: no metric 'SADX'; there are SAD, MSE, MAD, megapixels"):
