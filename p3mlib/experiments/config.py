@@ -154,6 +154,11 @@ class Grid(Block):
         rows = {pattern: [pattern.replace("NET", name) for name in t.networks] for pattern, t in self.treatments.items()}
         return [row for name in named for row in rows.get(name, [name])]
 
+    def shown(self, number, profile):
+        """Names of the rows of a table that a profile trains."""
+        trained = set(self.trained(profile))
+        return [row for row in self.tables[number].rows if row in trained]
+
     def sets(self, row):
         """Test sets of all tables that show a row, each once, in order."""
         tables = [table for table in self.tables.values() if row in table.rows]

@@ -172,8 +172,7 @@ def table_results(number, profile, progress=True):
     grid = config.load()
     table, scale, tested, found = grid.tables[number], grid.profile(profile), [], []
     there, reasons = corpus.available(table.sets, scale)
-    rows = [name for name in table.rows if name in grid.trained(profile)]
-    for experiment in (e for name in rows for e in grid.experiments([name], profile)):
+    for experiment in (e for name in grid.shown(number, profile) for e in grid.experiments([name], profile)):
         row, run, missing = experiment.row, None, ""
         about = {"method": row.method, "backbone": row.backbone, "modules": modules(row.options), "seed": experiment.seed}
         try:

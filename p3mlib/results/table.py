@@ -145,7 +145,7 @@ def _caption(table, data, profile, size, last):
     sentences = [
         f"{table.what}; mean{' over seeds' * bool(data.rows)} [95% interval over images].",
         to and f"After a minus: paired differences to {to}, intervals over images and seeds; ≈ is within the noise.",
-        data.rows and captions.training_sentence(data.rows, profile),
+        data.rows and captions.training_sentence(config.load().shown(table.number, profile), profile),
         captions.data_sentence(profile),
         size,
         table.references and f"{' and '.join(untrained.REFERENCES)} never look at the image.",
