@@ -141,11 +141,11 @@ def _columns(table, data, metrics, sign):
 
 
 def _caption(table, data, profile, size, last):
-    to = table.difference.words
+    to, trained = table.difference.words, config.load().shown(table.number, profile)
     sentences = [
-        f"{table.what}; mean{' over seeds' * bool(data.rows)} [95% interval over images].",
+        f"{table.what}; mean{' over seeds' * bool(trained)} [95% interval over images].",
         to and f"After a minus: paired differences to {to}, intervals over images and seeds; ≈ is within the noise.",
-        data.rows and captions.training_sentence(config.load().shown(table.number, profile), profile),
+        trained and captions.training_sentence(trained, profile),
         captions.data_sentence(profile),
         size,
         table.references and f"{' and '.join(untrained.REFERENCES)} never look at the image.",
