@@ -107,7 +107,7 @@ def test_the_run_id_changes_with_what_changes_training_and_with_nothing_else():
     grid = config.load()
     base = grid.experiment("basic", "smoke")
     assert base.run_id("data") == grid.experiment("basic", "smoke").run_id("data")
-    assert base.run_id("data").startswith("basic-s0-5dff23c6")
+    assert base.run_id("data").startswith("basic-s0-9878bac8")
     less = base.model_copy(update={"profile": base.profile.model_copy(update={"memory": 99.0})})
     same = [
         less,
@@ -133,9 +133,9 @@ def test_a_training_in_mixed_precision_has_an_id_of_its_own(monkeypatch):
 @pytest.mark.parametrize(
     ("profile", "row", "seed", "name"),
     [
-        ("smoke", "basic", 0, "basic-s0-5dff23c6"),
-        ("smoke", "p3mnet_r34_fcp2", 0, "p3mnet_r34_fcp2-s0-a4e4264a"),
-        ("laptop", "p3mnet_r34", 2, "p3mnet_r34-s2-49d1a31a"),
+        ("smoke", "basic", 0, "basic-s0-9878bac8"),
+        ("smoke", "p3mnet_r34_fcp2", 0, "p3mnet_r34_fcp2-s0-18e797b5"),
+        ("laptop", "p3mnet_r34", 2, "p3mnet_r34-s2-dee8f971"),
         ("laptop", "dim_n", 1, "dim_n-s1-387e22d5"),
         ("paper", "hatt", 0, "hatt-s0-57dd188e"),
     ],
